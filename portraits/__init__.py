@@ -1,0 +1,1 @@
+"""The embedded domain: portraits painted from named factors, and the recipe for `models/portraits64`."""
