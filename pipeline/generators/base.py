@@ -1,0 +1,51 @@
+"""What the pipeline asks of a generator."""
+
+from __future__ import annotations
+
+__all__ = ["Generator"]
+
+from abc import ABC, abstractmethod
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+NoiseMode = Literal["const", "random", "none"]
+
+
+class Generator(nn.Module, ABC):
+    """A frozen, pre-trained generator with a style space.
+
+    ``z [N, z_dim]`` → :meth:`mapping` → ``w [N, w_dim]`` → :meth:`broadcast` → ``ws [N, num_ws, w_dim]`` →
+    :meth:`synthesis` → ``img [N, 3, H, W]`` in [-1, 1] (values may overshoot a little).
+
+    Attributes:
+        z_dim: width of the input noise.
+        w_dim: width of the style vector.
+        num_ws: number of style inputs of the synthesis network.
+        img_resolution: height and width of the images, in pixels.
+    """
+
+    z_dim: int
+    w_dim: int
+    num_ws: int
+    img_resolution: int
+
+    @abstractmethod
+    def mapping(self, z: Tensor, truncation_psi: float = 1.0) -> Tensor:
+        """Style vectors ``[N, w_dim]`` of noise ``[N, z_dim]``, drawn toward the mean style by ``1 - truncation_psi``."""
+
+    @abstractmethod
+    def synthesis(self, ws: Tensor, noise_mode: NoiseMode = "const") -> Tensor:
+        """Images ``[N, 3, H, W]`` in [-1, 1] of per-layer styles ``[N, num_ws, w_dim]``."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """The content of ``config.json``: ``architecture`` and the constructor arguments."""
+
+    def broadcast(self, w: Tensor) -> Tensor:
+        """One style for every layer: ``[N, w_dim]`` → ``[N, num_ws, w_dim]``."""
+        return w.unsqueeze(1).expand(-1, self.num_ws, -1)
+
+    def synthesize(self, w: Tensor) -> Tensor:
+        """Images ``[N, 3, H, W]`` of style vectors ``[N, w_dim]``, noise constant."""
+        return self.synthesis(self.broadcast(w))

@@ -1,0 +1,47 @@
+"""What the pipeline asks of an image classifier and of an identity embedding."""
+
+from __future__ import annotations
+
+__all__ = ["Embedder", "Labeler"]
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import Tensor, nn
+
+from pipeline.attributes import Attribute, columns_of
+
+
+class Labeler(nn.Module, ABC):
+    """A frozen classifier of images; the judge is one too, trained apart from the labeler.
+
+    Attributes:
+        attributes: what it predicts, in the order of its outputs.
+    """
+
+    attributes: tuple[Attribute, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the output columns."""
+        return columns_of(self.attributes)
+
+    @abstractmethod
+    def forward(self, img: Tensor) -> Tensor:
+        """Raw outputs ``[N, len(columns)]`` (logits, or values of continuous attributes) of ``img [N, 3, H, W]`` in [-1, 1]."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """The content of ``config.json``: ``architecture``, ``attributes`` and the constructor arguments."""
+
+
+class Embedder(nn.Module, ABC):
+    """A frozen network that puts images of one person close together."""
+
+    @abstractmethod
+    def forward(self, img: Tensor) -> Tensor:
+        """Unit vectors ``[N, E]`` of ``img [N, 3, H, W]`` in [-1, 1]; their dot product is the identity similarity."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """The content of ``config.json``: ``architecture`` and the constructor arguments."""
