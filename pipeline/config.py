@@ -1,0 +1,246 @@
+"""The parameters of a run: ``params.yaml`` as typed, frozen dataclasses, one for each section.
+
+Unknown keys, wrong types and values out of range are refused when the file is read, before any work.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "Actors",
+    "ClusterParams",
+    "CompareParams",
+    "EditorParams",
+    "EvaluateParams",
+    "GeneratorParams",
+    "LabelParams",
+    "LabelerParams",
+    "Params",
+    "PublishParams",
+    "PullbackParams",
+    "SampleParams",
+    "TrackingParams",
+    "TrainParams",
+    "Workers",
+    "load_params",
+    "parse_params",
+]
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from pipeline.attributes import nearest_name
+from pipeline.editors.settings import InterfaceGANParams, StyleAEParams
+from pipeline.errors import PipelineError
+from pipeline.reporting import CompareParams, EvaluateParams, PublishParams, TrackingParams
+from pipeline.resources import Actors, ClusterParams, Workers
+from pipeline.sections import SEED_MAX, SectionError, build_section, require
+
+EditorParams = StyleAEParams | InterfaceGANParams
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratorParams:
+    """The frozen generator.
+
+    Attributes:
+        name: what reports call it.
+        weights: its folder, ``weights.safetensors`` and ``config.json``.
+        truncation_psi: how far styles keep from the mean style, in (0, 1]; 1 is no truncation.
+    """
+
+    name: str
+    weights: str
+    truncation_psi: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        require(self, "truncation_psi", above=0, at_most=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelerParams:
+    """The classifiers.
+
+    Attributes:
+        weights: folder of the classifier that labels.
+        judge: folder of the classifier that scores; trained apart from the labeler.
+        identity: folder of the embedding in which the same person stays close.
+        attributes: the attributes to label and edit, in the order of the label columns.
+    """
+
+    weights: str
+    judge: str
+    identity: str
+    attributes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse an empty or repeated list of attributes, and a classifier that marks its own homework."""
+        if not self.attributes or len(set(self.attributes)) < len(self.attributes):
+            raise SectionError(
+                "attributes", f"expected different names, at least one, got {list(self.attributes)}"
+            )
+        if self.weights == self.judge:
+            raise SectionError(
+                "judge", f"expected another classifier than labeler.weights, got {self.judge!r} for both"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleParams:
+    """The latents.
+
+    Attributes:
+        count: rows, at least 20, so that every split has one.
+        seed: row i is a function of (seed, i) alone.
+        shard_rows: rows of one Parquet file, the unit of work and of resume.
+    """
+
+    count: int = 10_000
+    seed: int = 0
+    shard_rows: int = 500
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        require(self, "count", at_least=20, at_most=10**9)
+        require(self, "seed", at_least=0, at_most=SEED_MAX)
+        require(self, "shard_rows", at_least=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelParams:
+    """Labelling; both values decide the bytes of the labels.
+
+    Attributes:
+        batch_size: images that go through the networks at once.
+        precision: arithmetic of the networks.
+    """
+
+    batch_size: int = 50
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        require(self, "batch_size", at_least=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullbackParams:
+    """The generator's pull-back metric, a mean over vector-Jacobian products.
+
+    Attributes:
+        products: how many products; a few times ``w_dim`` and more.
+        shard_products: products of one shard, the unit of work.
+        batch_size: products computed at once.
+        seed: seeds latents and image noise, row by row.
+    """
+
+    products: int = 6_400
+    shard_products: int = 400
+    batch_size: int = 25
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        require(self, "products", "shard_products", "batch_size", at_least=1)
+        require(self, "seed", at_least=0, at_most=SEED_MAX)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainParams:
+    """What all editors share in training.
+
+    Attributes:
+        seed: seeds initial weights and the order of batches.
+        checkpoint_epochs: epochs between checkpoints: what a kill may lose.
+    """
+
+    seed: int = 0
+    checkpoint_epochs: int = 10
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        require(self, "seed", at_least=0, at_most=SEED_MAX)
+        require(self, "checkpoint_epochs", at_least=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Params:
+    """All sections of ``params.yaml``; see the class of each.
+
+    Attributes:
+        editor: the settings of each editor by its name, in the order of the file.
+    """
+
+    generator: GeneratorParams
+    labeler: LabelerParams
+    sample: SampleParams
+    label: LabelParams
+    pullback: PullbackParams
+    train: TrainParams
+    editor: Mapping[str, EditorParams]
+    evaluate: EvaluateParams
+    compare: CompareParams
+    publish: PublishParams
+    tracking: TrackingParams
+    cluster: ClusterParams
+
+    def __post_init__(self) -> None:
+        """Check what no section can check alone."""
+        if not self.editor:
+            raise SectionError("editor", "expected at least one editor, got none")
+        for name, settings in self.editor.items():
+            for column in settings.binary if isinstance(settings, InterfaceGANParams) else ():
+                if column.partition(".")[0] not in self.labeler.attributes:
+                    near = nearest_name(column, self.labeler.attributes)
+                    raise SectionError(
+                        f"editor.{name}.binary", f"expected labeler.attributes, got {column!r}, {near}"
+                    )
+
+    def editor_settings(self, name: str) -> EditorParams:
+        """The settings of one editor.
+
+        Raises:
+            PipelineError: for an unknown name, with the nearest known one.
+        """
+        if name not in self.editor:
+            raise PipelineError(f"unknown editor {name!r}, in params.yaml: {nearest_name(name, self.editor)}")
+        return self.editor[name]
+
+
+def load_params(path: str | Path = "params.yaml") -> Params:
+    """Read and check a parameter file.
+
+    Raises:
+        PipelineError: when the file is missing or is no YAML, and for the first key that is unknown, missing,
+            of the wrong type or out of range, with what is allowed.
+    """
+    try:
+        text = Path(path).read_text()
+    except FileNotFoundError:
+        raise PipelineError(
+            f"expected a parameter file, got none, in {path}: run `python -m pipeline compose`"
+        ) from None
+    except UnicodeDecodeError:
+        raise PipelineError(
+            f"expected text, got other bytes, in {path}: run `python -m pipeline compose`"
+        ) from None
+    return parse_params(text, str(path))
+
+
+def parse_params(text: str, source: str) -> Params:
+    """The parameters in a YAML text; ``source`` is where errors say that it came from.
+
+    Raises:
+        PipelineError: see :func:`load_params`.
+    """
+    try:
+        return build_section(Params, yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise PipelineError(f"expected YAML, got a syntax error, in {source}: {reason}") from None
+    except SectionError as error:
+        raise PipelineError(f"{error}, in {source}: correct the key there") from None

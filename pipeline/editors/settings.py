@@ -1,0 +1,119 @@
+"""The settings of each editor: what stands under ``editor.<name>`` in the parameters."""
+
+from __future__ import annotations
+
+__all__ = ["InterfaceGANParams", "StyleAEParams"]
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.sections import require
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StyleAEParams:
+    """StyleAE; with every optional term at its documented "paper" value this is the published recipe.
+
+    Attributes:
+        kind: the method.
+        reconstruction: where reconstruction is measured: in images through the frozen generator (``image``,
+            the paper), in the generator's pull-back metric (``pullback``), or in style vectors (``w``).
+        coordinates: what the network reads and writes: style vectors (``w``, the paper), or the ``rank``
+            directions of w that are most visible in images, scaled so that distance is pixel distance
+            (``visible``).
+        rank: number of visible directions, 1 to w_dim; only for ``coordinates: visible``. It is the code
+            width, too.
+        start: initial weights: a random rotation (``orthogonal``, the paper's kind), or the best linear code
+            (``linear``, see :func:`pipeline.editors.style_ae_training.linear_basis`).
+        residual: edit by adding the decoded difference to w, so that strength 0 is exactly the identity
+            (paper: false, the decoded code replaces w).
+        layers: hidden layers of the encoder, and of the decoder.
+        width: units of a hidden layer.
+        attribute_weight: λ, the share of the attribute loss; reconstruction has 1 - λ.
+        lambda_ramp: share of the training over which λ rises linearly from 0, in [0, 1]; 0 is no ramp.
+        hinge_weight: weight of the penalty on absolute pixel differences above 0.04 (only for ``image``).
+        edit_weight: weight of the edit loss: after an edit a frozen probe must read the target (paper: 0).
+        preserve_weight: weight of the same loss on the other attributes (paper: 0).
+        cycle_weight: weight of the cycle loss: an edited w must encode to the edited code (paper: 0).
+        move_weight: weight of the squared length of an edit in the pull-back metric (paper: 0).
+        rarity_weight: weight of the squared length of an edit in standard deviations of the training
+            styles, which keeps edits where styles are (paper: 0).
+        probes: number of probes in the ensemble behind ``edit_weight`` and ``preserve_weight``.
+        probe_epochs: epochs that the probes are fitted for before training.
+        epochs: most epochs of training.
+        batch_size: latents in a batch over all workers.
+        learning_rate: of Adam.
+        schedule: ``constant`` (the paper), or ``cosine``: down to 0 at the last epoch.
+        patience: epochs without a better validation loss after which training stops.
+    """
+
+    kind: Literal["style_ae"] = "style_ae"
+    reconstruction: Literal["image", "pullback", "w"] = "pullback"
+    coordinates: Literal["w", "visible"] = "visible"
+    rank: int = 96
+    start: Literal["orthogonal", "linear"] = "linear"
+    residual: bool = True
+    layers: int = 3
+    width: int = 256
+    attribute_weight: float = 0.3
+    lambda_ramp: float = 0.0
+    hinge_weight: float = 0.15
+    edit_weight: float = 1.0
+    preserve_weight: float = 1.0
+    cycle_weight: float = 0.1
+    move_weight: float = 0.03
+    rarity_weight: float = 0.03
+    probes: int = 2
+    probe_epochs: int = 15
+    epochs: int = 20
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    schedule: Literal["constant", "cosine"] = "cosine"
+    patience: int = 10
+
+    @property
+    def trains_on_edits(self) -> bool:
+        """Whether any term needs training edits."""
+        return any(
+            (self.edit_weight, self.preserve_weight, self.cycle_weight, self.move_weight, self.rarity_weight)
+        )
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        counts = ("rank", "layers", "width", "probes", "probe_epochs", "epochs", "batch_size", "patience")
+        require(self, *counts, at_least=1)
+        require(self, "attribute_weight", "lambda_ramp", at_least=0, at_most=1)
+        require(
+            self, "hinge_weight", "edit_weight", "preserve_weight", "cycle_weight", "move_weight", at_least=0
+        )
+        require(self, "rarity_weight", at_least=0)
+        require(self, "learning_rate", above=0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InterfaceGANParams:
+    """InterFaceGAN: one linear direction per attribute.
+
+    Attributes:
+        kind: the method.
+        binary: the columns whose direction is the normal of a linear SVM; the others take a ridge
+            regression's.
+        confident_share: share of the training split taken from either end of a binary column, in (0, 0.5].
+        C: inverse regularisation of the SVM, for w scaled to unit mean square. Small: a direction in which
+            styles hardly vary separates the samples well and edits images badly.
+        alpha: damping of the ridge regression as a share of the mean variance of w.
+        conditional: project each direction onto the complement of the other normals.
+    """
+
+    kind: Literal["interfacegan"] = "interfacegan"
+    binary: tuple[str, ...] = ()
+    confident_share: float = 0.2
+    C: float = 0.001
+    alpha: float = 0.2
+    conditional: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        require(self, "confident_share", above=0, at_most=0.5)
+        require(self, "C", above=0)
+        require(self, "alpha", at_least=0)
