@@ -1,0 +1,284 @@
+"""Latents and labels on disk: Parquet parts under a manifest.
+
+A data folder holds ``part-00000.parquet …`` and ``manifest.json``, which names every part with its rows and
+SHA-256 and carries the provenance. Readers go through the manifest and refuse, by name, a file that is
+not what it says. Only plain Arrow types are used: any Parquet reader opens the parts.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "FileEntry",
+    "Manifest",
+    "attach_labels",
+    "check_provenance",
+    "labels_schema",
+    "latents_schema",
+    "latents_table",
+    "part_name",
+    "read_manifest",
+    "read_part",
+    "read_table",
+    "replace_folder",
+    "row_normals",
+    "split_of",
+    "to_tensors",
+    "write_manifest",
+    "write_part",
+]
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.errors import PipelineError
+from pipeline.rows import (
+    Split,
+    attach_labels,
+    labels_schema,
+    latents_schema,
+    latents_table,
+    refuse_unfinite,
+    row_normals,
+    split_of,
+    to_tensors,
+)
+from pipeline.weights import write_atomic
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEntry:
+    """One part of a data folder.
+
+    Attributes:
+        name: file name inside the folder.
+        rows: number of rows.
+        sha256: hexadecimal digest of the file.
+    """
+
+    name: str
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a data folder holds and where it came from.
+
+    Attributes:
+        schema: column name → Arrow type, in order.
+        files: the parts, in row order.
+        provenance: what the bytes depend on: digests of networks, seed, truncation, parameters.
+    """
+
+    schema: Mapping[str, str]
+    files: tuple[FileEntry, ...]
+    provenance: Mapping[str, Any]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all parts."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def digest(self) -> str:
+        """The hexadecimal SHA-256 digest that identifies the data: parts, schema and provenance."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """The content of ``manifest.json``; equal manifests give equal bytes."""
+        content = {
+            "rows": self.rows,
+            "schema": dict(self.schema),
+            "provenance": dict(self.provenance),
+            "files": [asdict(file) for file in self.files],
+        }
+        return (json.dumps(content, indent=2) + "\n").encode()
+
+
+def part_name(index: int) -> str:
+    """File name of the part with this index."""
+    return f"part-{index:05d}.parquet"
+
+
+def write_part(path: str | Path, table: pa.Table) -> FileEntry:
+    """Write one part, whole or not at all; equal tables give equal bytes."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table.combine_chunks(),
+        sink,
+        version="2.6",
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=["split"],
+        row_group_size=max(table.num_rows, 1),
+    )
+    content = sink.getvalue().to_pybytes()
+    write_atomic(path, content)
+    return FileEntry(name=Path(path).name, rows=table.num_rows, sha256=hashlib.sha256(content).hexdigest())
+
+
+def write_manifest(
+    folder: str | Path, schema: pa.Schema, files: Sequence[FileEntry], provenance: Mapping[str, Any]
+) -> Manifest:
+    """Write ``manifest.json``, last, when all parts are in place."""
+    manifest = Manifest(schema=_names_of(schema), files=tuple(files), provenance=provenance)
+    write_atomic(Path(folder) / MANIFEST, manifest.to_bytes())
+    return manifest
+
+
+def read_manifest(folder: str | Path) -> Manifest:
+    """The manifest of a data folder.
+
+    Raises:
+        PipelineError: when it is missing or is not one.
+    """
+    path = Path(folder) / MANIFEST
+    try:
+        content = json.loads(path.read_text())
+        files = tuple(FileEntry(**file) for file in content["files"])
+        return Manifest(schema=content["schema"], files=files, provenance=content["provenance"])
+    except FileNotFoundError:
+        raise PipelineError(
+            f"expected data, got no {MANIFEST}, in {folder}: run `dvc repro` or `dvc checkout`"
+        ) from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise PipelineError(
+            f"expected a manifest, got {error!r}, in {path}: run the stage that makes it again"
+        ) from None
+
+
+def read_part(
+    folder: str | Path, entry: FileEntry, schema: Mapping[str, str], columns: Sequence[str] | None = None
+) -> pa.Table:
+    """One part, verified against its manifest.
+
+    Arguments:
+        folder: the data folder.
+        entry: the part.
+        schema: column name → Arrow type, as the manifest has it.
+        columns: which columns to keep, in this order; ``None`` keeps all.
+
+    Raises:
+        PipelineError: naming the file, when it is missing, truncated, edited, of another schema, or has NaN.
+    """
+    path = Path(folder) / entry.name
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise PipelineError(
+            f"expected {entry.rows} rows, got no file, in {path}: run `dvc checkout` or make it again"
+        ) from None
+    if (digest := hashlib.sha256(content).hexdigest()) != entry.sha256:
+        raise PipelineError(
+            f"expected the SHA-256 {entry.sha256[:12]}… of the manifest, got {digest[:12]}… "
+            f"({len(content)} bytes), in {path}: "
+            "the file is truncated or edited, run `dvc checkout --force` or make it again"
+        )
+    try:
+        table = pq.read_table(pa.BufferReader(content))
+    except (pa.ArrowException, OSError) as error:
+        raise PipelineError(
+            f"expected Parquet, got {str(error).splitlines()[0]!r}, in {path}: make it again"
+        ) from None
+    _check_part(path, table, entry, schema)
+    return table.select(list(columns)) if columns is not None else table
+
+
+def _check_part(path: Path, table: pa.Table, entry: FileEntry, schema: Mapping[str, str]) -> None:
+    """Hold a part to the manifest's schema and row count, and refuse missing and unfinite values."""
+    found = _names_of(table.schema)
+    if found != schema or table.num_rows != entry.rows:
+        differing = [name for name in {**schema, **found} if schema.get(name) != found.get(name)]
+        raise PipelineError(
+            f"expected {entry.rows} rows and the manifest's schema, got {table.num_rows} rows, "
+            f"columns that differ: {differing or 'none'}, in {path}: "
+            "the file is of another schema, make it again"
+        )
+    ids = table["id"].to_numpy()
+    for field in table.schema:
+        column = table[field.name].combine_chunks()
+        if column.null_count:
+            raise PipelineError(
+                f"expected values for {field.name}, got {column.null_count} missing, in {path}: make it again"
+            )
+        values = column.flatten() if pa.types.is_fixed_size_list(field.type) else column
+        if pa.types.is_floating(values.type):
+            refuse_unfinite(field.name, ids, values.to_numpy(zero_copy_only=False), str(path))
+
+
+def read_table(
+    folder: str | Path, columns: Sequence[str] | None = None, split: Split | None = None
+) -> pa.Table:
+    """The rows of a data folder, in order of id, every part verified.
+
+    Arguments:
+        folder: the data folder.
+        columns: which columns to keep, in this order; ``None`` keeps all.
+        split: only the rows of this split; ``None`` takes every row.
+
+    Raises:
+        PipelineError: naming the first file that is not what the manifest says, or the columns that lack.
+    """
+    manifest = read_manifest(folder)
+    if missing := [name for name in columns or () if name not in manifest.schema]:
+        raise PipelineError(
+            f"expected the columns {missing}, got {list(manifest.schema)}, in {folder}: "
+            "correct labeler.attributes or label again"
+        )
+    keep = None if columns is None else list(dict.fromkeys([*columns, "split"]))
+    table = pa.concat_tables(read_part(folder, file, manifest.schema, keep) for file in manifest.files)
+    if split is not None:
+        table = table.filter(pc.equal(table["split"].cast(pa.string()), split))
+    return (table if columns is None else table.select(list(columns))).combine_chunks()
+
+
+def check_provenance(manifest: Manifest, expected: Mapping[str, Any], folder: str | Path) -> None:
+    """Refuse data that was made from something else than what is expected.
+
+    Arguments:
+        manifest: the manifest of ``folder``.
+        expected: some or all keys of its provenance, such as ``{"generator": digest}``.
+        folder: for the error.
+
+    Raises:
+        PipelineError: naming the first key that differs.
+    """
+    for key, value in expected.items():
+        if (found := manifest.provenance.get(key)) != value:
+            raise PipelineError(
+                f"expected data made with {key} {_shorten(value)}, got {_shorten(found)}, in {folder}: "
+                "params.yaml and the data do not belong together, run `dvc repro`"
+            )
+
+
+def replace_folder(new: str | Path, target: str | Path) -> None:
+    """Put the finished folder ``new`` in the place of ``target`` by renaming, on one file system."""
+    new, target = Path(new), Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    old = target.with_name(f".{target.name}.old.{os.getpid()}")
+    if target.exists():
+        os.rename(target, old)
+    os.rename(new, target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _names_of(schema: pa.Schema) -> dict[str, str]:
+    return {field.name: str(field.type) for field in schema}
+
+
+def _shorten(value: object) -> str:
+    """A digest or a long value in few characters."""
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:12]}…" if text.isalnum() else f"{text[:57]}…"
