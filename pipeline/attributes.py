@@ -33,9 +33,13 @@ class Attribute:
     def __post_init__(self) -> None:
         """Refuse an unknown kind, and classes that do not go with the kind."""
         if self.kind not in get_args(Kind):
-            raise PipelineError(f"expected kind of attribute {self.name!r} in {get_args(Kind)}, got {self.kind!r}")
+            raise PipelineError(
+                f"attribute {self.name!r}: expected a kind in {get_args(Kind)}, got {self.kind!r}"
+            )
         if (self.kind == "categorical") != bool(self.classes):
-            raise PipelineError(f"attribute {self.name!r}: expected classes for kind 'categorical' and only for it")
+            raise PipelineError(
+                f"attribute {self.name!r}: expected classes for 'categorical' and only for it"
+            )
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -5,7 +5,16 @@
 
 from __future__ import annotations
 
-__all__ = ["CONFIG", "WEIGHTS", "Weights", "load_weights", "save_weights", "sha256", "weights_digest", "write_atomic"]
+__all__ = [
+    "CONFIG",
+    "WEIGHTS",
+    "Weights",
+    "load_weights",
+    "save_weights",
+    "sha256",
+    "weights_digest",
+    "write_atomic",
+]
 
 import hashlib
 import json
@@ -46,8 +55,9 @@ class Weights:
         for name in sorted(expected.keys() | found.keys()):
             if expected.get(name) != found.get(name):
                 raise PipelineError(
-                    f"expected tensor {name} of shape {expected.get(name, 'absent')}, got {found.get(name, 'absent')}, "
-                    f"in {self.folder / WEIGHTS}: the weights are of another architecture than {self.folder / CONFIG} says"
+                    f"expected tensor {name} of shape {expected.get(name, 'absent')}, "
+                    f"got {found.get(name, 'absent')}, in {self.folder / WEIGHTS}: "
+                    f"the weights are of another architecture than {self.folder / CONFIG} says"
                 )
         module.load_state_dict(self.tensors)
 
@@ -86,14 +96,20 @@ def load_weights(folder: str | Path, device: str | torch.device = "cpu") -> Weig
     folder = Path(folder)
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
-            raise PipelineError(f"expected {CONFIG} and {WEIGHTS} in {folder}, got no {name}: check the path in params.yaml")
+            raise PipelineError(
+                f"expected {CONFIG} and {WEIGHTS} in {folder}, got no {name}: check the path in params.yaml"
+            )
     try:
         config = json.loads((folder / CONFIG).read_text())
         tensors = load_file(folder / WEIGHTS, device=str(device))
     except (SafetensorError, ValueError) as error:
-        raise PipelineError(f"expected a whole network in {folder}, got a damaged file ({error}): restore it") from error
+        raise PipelineError(
+            f"expected a whole network in {folder}, got a damaged file ({error}): restore it"
+        ) from error
     if not isinstance(config, dict) or "architecture" not in config:
-        raise PipelineError(f"expected the key 'architecture' in {folder / CONFIG}, got none: is this a network folder?")
+        raise PipelineError(
+            f"expected the key 'architecture' in {folder / CONFIG}, got none: is this a network folder?"
+        )
     return Weights(folder, config, tensors, weights_digest(folder))
 
 

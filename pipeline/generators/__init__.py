@@ -25,7 +25,8 @@ def load_generator(folder: str | Path, device: str | torch.device = "cpu") -> Ge
         device: where its tensors go.
 
     Raises:
-        PipelineError: when the folder is not a whole network, its architecture is unknown, or a tensor does not fit.
+        PipelineError: when the folder is not a whole network, its architecture is unknown, or a tensor does
+            not fit.
     """
     weights = load_weights(folder, device)
     architecture = weights.config["architecture"]

@@ -32,7 +32,7 @@ class Generator(nn.Module, ABC):
 
     @abstractmethod
     def mapping(self, z: Tensor, truncation_psi: float = 1.0) -> Tensor:
-        """Style vectors ``[N, w_dim]`` of noise ``[N, z_dim]``, drawn toward the mean style by ``1 - truncation_psi``."""
+        """Style vectors ``[N, w_dim]`` of noise ``[N, z_dim]``; ``truncation_psi`` < 1 nears their mean."""
 
     @abstractmethod
     def synthesis(self, ws: Tensor, noise_mode: NoiseMode = "const") -> Tensor:

@@ -28,7 +28,7 @@ class Labeler(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, img: Tensor) -> Tensor:
-        """Raw outputs ``[N, len(columns)]`` (logits, or values of continuous attributes) of ``img [N, 3, H, W]`` in [-1, 1]."""
+        """Raw outputs ``[N, len(columns)]``, logits or values, of ``img [N, 3, H, W]`` in [-1, 1]."""
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
@@ -40,7 +40,7 @@ class Embedder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, img: Tensor) -> Tensor:
-        """Unit vectors ``[N, E]`` of ``img [N, 3, H, W]`` in [-1, 1]; their dot product is the identity similarity."""
+        """Unit vectors ``[N, E]`` of ``img [N, 3, H, W]`` in [-1, 1]; their dot product is the similarity."""
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
