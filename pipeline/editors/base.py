@@ -39,7 +39,7 @@ class FitContext:
 
     Attributes:
         load_generator: loads the generator.
-        load_metric: loads the generator's pull-back metric ``[w_dim, w_dim]`` (mean squared pixel change per unit of w).
+        load_metric: loads the pull-back metric ``[w_dim, w_dim]`` (mean squared pixel change per unit of w).
     """
 
     load_generator: Callable[[], Generator]
@@ -52,7 +52,7 @@ class FitContext:
 
     @cached_property
     def metric(self) -> Tensor:
-        """The pull-back metric ``M = E[JᵀJ] / (3·H·W)``, symmetric positive semi-definite, ``[w_dim, w_dim]``."""
+        """The pull-back metric ``M = E[JᵀJ] / (3·H·W)``, positive semi-definite, ``[w_dim, w_dim]``."""
         return self.load_metric()
 
 
@@ -79,8 +79,8 @@ class Objective(nn.Module, ABC):
 class Editor(nn.Module, ABC):
     """Changes one attribute of a style vector and keeps the rest.
 
-    ``strength`` is in the editor's own unit: one unit is one standard deviation of the attribute over the training
-    split, as far as the editor knows it; 0 is the identity up to reconstruction.
+    ``strength`` is in the editor's own unit: one unit is one standard deviation of the attribute over the
+    training split, as far as the editor knows it; 0 is the identity up to reconstruction.
 
     Attributes:
         kind: the name of the method in ``params.yaml`` and ``config.json``.
@@ -110,7 +110,7 @@ class Editor(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, w: Tensor) -> Tensor:
-        """``w [N, w_dim]`` → ``code [N, C]``; the first K coordinates are the attributes, in training standard deviations."""
+        """``w [N, w_dim]`` → ``code [N, C]``; the first K coordinates are the attributes, in training σ."""
 
     @abstractmethod
     def decode(self, code: Tensor) -> Tensor:
@@ -118,7 +118,7 @@ class Editor(nn.Module, ABC):
 
     @abstractmethod
     def edit(self, w: Tensor, attribute: str, strength: float | Tensor) -> Tensor:
-        """Move one attribute by ``strength`` (a number, or ``[N]``); batch size, dtype and device are kept."""
+        """Move one attribute by ``strength`` (a number, or ``[N]``); batch, dtype and device are kept."""
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
@@ -143,7 +143,8 @@ class Editor(nn.Module, ABC):
         """Refuse style vectors of a shape that the editor was not made for."""
         if w.ndim != 2 or w.shape[1] != self.w_dim:
             raise PipelineError(
-                f"expected w of shape [N, {self.w_dim}], got {list(w.shape)}: reduce ws to one style vector per image first"
+                f"expected w of shape [N, {self.w_dim}], got {list(w.shape)}: "
+                "reduce ws to one style vector per image first"
             )
 
 

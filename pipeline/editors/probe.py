@@ -1,0 +1,80 @@
+"""Probes: small networks that read attributes from styles, so that training checks edits without a generator.
+
+A probe is only a stand-in for synthesizing and labelling. A single one is easily fooled by a style that no
+training sample resembles; the members of an ensemble are fooled in different directions, so an edit has to
+convince them all.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ProbeEnsemble", "fit_probes"]
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ProbeEnsemble(nn.Module):
+    """P independent readers, each a linear map plus two hidden layers, evaluated as batched products.
+
+    Arguments:
+        members: P.
+        features: width of the input.
+        attributes: K.
+        hidden: units of the hidden layer.
+        seed: seeds the initial weights.
+    """
+
+    def __init__(
+        self, members: int, features: int, attributes: int, hidden: int = 256, seed: int = 0
+    ) -> None:
+        super().__init__()
+        random = torch.Generator().manual_seed(seed)
+
+        def normal(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.randn(members, *shape, generator=random) / shape[0] ** 0.5)
+
+        self.skip = nn.Parameter(torch.zeros(members, features, attributes))
+        self.hidden, self.hidden_bias = (
+            normal(features, hidden),
+            nn.Parameter(torch.zeros(members, 1, hidden)),
+        )
+        self.middle, self.middle_bias = normal(hidden, hidden), nn.Parameter(torch.zeros(members, 1, hidden))
+        self.out, self.bias = normal(hidden, attributes), nn.Parameter(torch.zeros(members, 1, attributes))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Attributes ``[P, N, K]`` in training standard deviations, from ``[N, features]`` or ``[P, …]``."""
+        x = features.expand(len(self.skip), -1, -1)
+        h = F.silu(torch.baddbmm(self.hidden_bias, x, self.hidden))
+        h = F.silu(torch.baddbmm(self.middle_bias, h, self.middle))
+        return torch.baddbmm(self.bias, x, self.skip) + torch.bmm(h, self.out)
+
+
+def fit_probes(
+    features: Tensor, attrs: Tensor, members: int, epochs: int, seed: int, batch_size: int = 128
+) -> ProbeEnsemble:
+    """Fit an ensemble on the training split; each member sees its own order of the rows.
+
+    Arguments:
+        features: ``[N, features]``, about unit variance.
+        attrs: normalised attributes ``[N, K]``.
+        members: size of the ensemble.
+        epochs: passes over the data; the rate falls to 0 along a cosine.
+        seed: seeds weights and orders.
+        batch_size: rows of a step, per member.
+    """
+    probes = ProbeEnsemble(members, features.shape[1], attrs.shape[1], seed=seed).to(features)
+    random = torch.Generator().manual_seed(seed + 1)
+    optimizer = torch.optim.AdamW(probes.parameters(), lr=2e-3, weight_decay=0.05)
+    steps = max(1, len(features) // batch_size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps)
+    for _ in range(epochs):
+        orders = torch.stack([torch.randperm(len(features), generator=random) for _ in range(members)])
+        for rows in orders[:, : steps * batch_size].split(batch_size, dim=1):
+            rows = rows.to(features.device)
+            loss = F.mse_loss(probes(features[rows]), attrs[rows]) * members
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return probes.eval().requires_grad_(False)

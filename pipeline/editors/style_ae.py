@@ -1,0 +1,213 @@
+"""StyleAE: an autoencoder of styles whose first code coordinates are attributes.
+
+References:
+    Bedychaj, Tabor, Śmieja: StyleAutoEncoder for manipulating image attributes using pre-trained StyleGAN,
+    PAKDD 2024, arXiv 2412.20164. Code: github.com/ABedychaj/StyleAE.
+
+Deviations:
+    The settings ``coordinates: w``, ``reconstruction: image``, ``start: orthogonal``, ``residual: false``,
+    ``schedule: constant`` and weights 0 for the edit, preserve, cycle, move and rarity terms give the
+    published method, but for these: initial weights are orthogonal and biases 0, so that an untrained
+    autoencoder is exactly the identity (the authors: transposed Xavier weights, which is only near it); the
+    hinge compares the image with its reconstruction (the authors: with a randomly perturbed reconstruction);
+    attributes are normalised on the training split alone (the authors: on all rows).
+    The published recipe leaves the decoder free to ignore an overwritten coordinate, since the other code
+    coordinates carry the attributes, too. The default therefore starts from the best linear edits and trains
+    on edits (see :mod:`pipeline.editors.style_ae_training`).
+"""
+
+from __future__ import annotations
+
+__all__ = ["StyleAE"]
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.editors.base import EditingData, Editor, FitContext, offsets
+from pipeline.editors.settings import StyleAEParams
+from pipeline.editors.style_ae_training import StyleAEObjective, TrainingAids, linear_basis, training_aids
+from pipeline.errors import PipelineError
+from pipeline.generators.pullback import whitening
+
+SLOPE = 0.9  # of the encoder's PReLU; the decoder's is the inverse
+ENERGY = 0.999  # share of the pull-back metric's trace that visible coordinates are taken from
+
+
+class StyleAE(Editor):
+    """The autoencoder; ``code = [attributes | rest]``.
+
+    Arguments:
+        columns: the K attributes.
+        w_dim: width of the style vector.
+        rank: code width: ``w_dim`` to work on styles themselves, less for that many visible coordinates.
+        layers: hidden layers of encoder and decoder.
+        width: units of a hidden layer.
+        visible: whether the network works in visible coordinates.
+        residual: whether an edit adds the decoded difference to w.
+    """
+
+    kind = "style_ae"
+    training_aids: TrainingAids | None = None  # not a sub-module: only training needs it, and it is not saved
+    attr_mean: Tensor
+    attr_std: Tensor
+    center: Tensor
+    factor: Tensor
+    inverse: Tensor
+
+    def __init__(
+        self,
+        columns: tuple[str, ...],
+        w_dim: int,
+        rank: int,
+        layers: int = 3,
+        width: int = 512,
+        visible: bool = True,
+        residual: bool = True,
+    ) -> None:
+        super().__init__()
+        self.columns, self.w_dim, self.rank = columns, w_dim, rank
+        self.layers, self.width, self.visible, self.residual = layers, width, visible, residual
+        widths = [rank, *[width] * layers, rank]
+        self.encoder = _stack(widths, SLOPE)
+        self.decoder = _stack(widths[::-1], 1 / SLOPE)
+        self.register_buffer("attr_mean", torch.zeros(len(columns)))
+        self.register_buffer("attr_std", torch.ones(len(columns)))
+        if visible:
+            self.register_buffer("center", torch.zeros(w_dim))
+            self.register_buffer("factor", torch.eye(rank, w_dim))
+            self.register_buffer("inverse", torch.eye(w_dim, rank))
+
+    @classmethod
+    def build(cls, settings: StyleAEParams, data: EditingData, context: FitContext, seed: int) -> StyleAE:
+        """An untrained StyleAE with the statistics of the training split."""
+        visible = settings.coordinates == "visible"
+        w_dim, hidden = data.w.shape[1], (settings.layers, settings.width)
+        rank = min(settings.rank, w_dim) if visible else w_dim
+        editor = cls(data.columns, w_dim, rank, *hidden, visible, settings.residual).to(data.w)
+        editor.attr_mean.copy_(data.attrs.mean(dim=0))
+        editor.attr_std.copy_(data.attrs.std(dim=0))
+        editor._refuse_constant()
+        if visible:
+            editor._take_coordinates(data.w, context.metric.to(data.w.device))
+        y, attrs = editor.coordinates(data.w), editor.normalise(data.attrs)
+        linear = linear_basis(y, attrs) if settings.start == "linear" else None
+        editor.initialise(torch.Generator().manual_seed(seed), linear)
+        if settings.trains_on_edits:
+            editor.training_aids = training_aids(settings, y, attrs, seed)
+        return editor
+
+    def initialise(self, random: torch.Generator, basis: Tensor | None = None) -> None:
+        """Orthogonal weights and no biases, so that decode inverts encode.
+
+        The inversion is exact for hidden layers as wide as the code, and near for wider ones.
+
+        Arguments:
+            random: draws the weights.
+            basis: ``[rank, rank]``, the untrained encoder but for its non-linearities; ``None`` for a random
+                rotation, which makes the decoder's weights transposes of the encoder's.
+        """
+        encoder = [layer for layer in self.encoder if isinstance(layer, nn.Linear)]
+        decoder = [layer for layer in self.decoder if isinstance(layer, nn.Linear)]
+        product = torch.eye(self.rank)
+        for layer in encoder[:-1]:
+            weight = nn.init.orthogonal_(torch.empty(layer.weight.shape), generator=random)
+            layer.weight.data.copy_(weight)
+            product = weight @ product
+        if basis is None:
+            basis = nn.init.orthogonal_(torch.empty(self.rank, self.rank), generator=random)
+        else:  # a PReLU keeps (1 + slope) / 2 of a signal on average
+            basis = basis.cpu() / ((1 + SLOPE) / 2) ** self.layers
+        encoder[-1].weight.data.copy_(basis @ product.T)
+        for there, back in zip(encoder[:-1], reversed(decoder[1:]), strict=True):
+            back.weight.data.copy_(there.weight.T)
+        decoder[0].weight.data.copy_(product @ torch.linalg.inv(basis))
+        for layer in encoder + decoder:
+            nn.init.zeros_(layer.bias)
+
+    def objective(self, settings: StyleAEParams, context: FitContext) -> StyleAEObjective:
+        """The training loss that the settings describe."""
+        generator = context.generator if settings.reconstruction == "image" else None
+        metric = context.metric if settings.reconstruction == "pullback" else None
+        return StyleAEObjective(self, settings, generator, metric)
+
+    def normalise(self, attrs: Tensor) -> Tensor:
+        """Raw labeler outputs ``[N, K]`` in standard deviations of the training split."""
+        return (attrs - self.attr_mean) / self.attr_std
+
+    def coordinates(self, w: Tensor) -> Tensor:
+        """What the network reads: ``[N, rank]``, w itself or its visible coordinates."""
+        return (w - self.center) @ self.factor.T if self.visible else w
+
+    def displacement(self, difference: Tensor) -> Tensor:
+        """The style difference ``[N, w_dim]`` of a difference of coordinates ``[N, rank]``."""
+        return difference @ self.inverse.T if self.visible else difference
+
+    def encode(self, w: Tensor) -> Tensor:
+        """``w [N, w_dim]`` → ``code [N, rank]``."""
+        self.check(w)
+        return self.encoder(self.coordinates(w.to(self.attr_mean.dtype))).to(w.dtype)
+
+    def decode(self, code: Tensor) -> Tensor:
+        """``code [N, rank]`` → ``w [N, w_dim]``."""
+        w = self.displacement(self.decoder(code.to(self.attr_mean.dtype)))
+        return (w + self.center if self.visible else w).to(code.dtype)
+
+    def edit(self, w: Tensor, attribute: str, strength: float | Tensor) -> Tensor:
+        """Encode, move the attribute's coordinate by ``strength``, decode; see the setting ``residual``."""
+        k = self.index(attribute)
+        code = self.encode(w)
+        moved = code.clone()
+        moved[:, k : k + 1] += offsets(strength, w)
+        if not self.residual:
+            return self.decode(moved)
+        dtype = self.attr_mean.dtype
+        return w + self.displacement(self.decoder(moved.to(dtype)) - self.decoder(code.to(dtype))).to(w.dtype)
+
+    def config(self) -> dict[str, Any]:
+        """The constructor arguments, and the kind as ``architecture``."""
+        fields = ("w_dim", "rank", "layers", "width", "visible", "residual")
+        return {"architecture": self.kind, "columns": list(self.columns)} | {
+            name: getattr(self, name) for name in fields
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> StyleAE:
+        """The inverse of :meth:`config`."""
+        arguments = {name: value for name, value in config.items() if name != "architecture"}
+        return cls(**{**arguments, "columns": tuple(config["columns"])})
+
+    def _refuse_constant(self) -> None:
+        for column, std in zip(self.columns, self.attr_std.tolist(), strict=True):
+            if not std > 0:
+                raise PipelineError(
+                    f"expected different labels of {column!r}, got one value throughout: drop the attribute"
+                )
+
+    def _take_coordinates(self, w: Tensor, metric: Tensor) -> None:
+        """The principal components of w in the pull-back metric: what changes images most over the samples.
+
+        They are scaled to unit mean square with their proportions kept, so that distance is pixel distance.
+        """
+        found = whitening(metric, energy=ENERGY)
+        self.center.copy_(w.mean(dim=0))
+        y = (w - self.center).double() @ found.factor.T
+        basis = _descending_eigenvectors(y.T @ y)[:, : self.rank]
+        scale = (y @ basis).square().mean().sqrt()
+        self.factor.copy_(basis.T @ found.factor / scale)
+        self.inverse.copy_(found.inverse @ basis * scale)
+
+
+def _descending_eigenvectors(square: Tensor) -> Tensor:
+    """Eigenvectors in columns, the largest eigenvalue first, signs fixed."""
+    vectors = torch.linalg.eigh(square).eigenvectors.flip(1)
+    return vectors * torch.sign(vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True)))
+
+
+def _stack(widths: list[int], slope: float) -> nn.Sequential:
+    """Linear layers of the given widths with a PReLU between any two."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+        layers += [nn.Linear(inputs, outputs), nn.PReLU(init=slope)]
+    return nn.Sequential(*layers[:-1])

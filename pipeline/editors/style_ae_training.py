@@ -1,0 +1,187 @@
+"""How StyleAE is trained: its start, its loss, and the training edits that make its edits work.
+
+A training edit moves one attribute of each sample to a value drawn from that attribute's marginal. Then
+frozen probes must read the new value (edit) and the old ones elsewhere (preserve), the edited style must
+encode to the edited code (cycle), be near the original in images (move), and go where training styles go
+(rarity). None of these terms calls the generator.
+"""
+
+from __future__ import annotations
+
+__all__ = ["StyleAEObjective", "TrainingAids", "linear_basis", "training_aids"]
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.editors import losses
+from pipeline.editors.base import Objective
+from pipeline.editors.probe import ProbeEnsemble, fit_probes
+from pipeline.editors.settings import StyleAEParams
+from pipeline.generators.base import Generator
+from pipeline.generators.pullback import whitening
+
+if TYPE_CHECKING:
+    from pipeline.editors.style_ae import StyleAE
+
+EDIT_TERMS = ("edit", "preserve", "cycle", "move", "rarity")
+FLOOR = 1e-3  # share of the mean variance below which a direction counts as never varying
+LEVELS = 256  # quantiles that stand for an attribute's marginal
+LONGEST = 2.5  # training edits move an attribute by at most this many standard deviations
+
+
+@dataclass(frozen=True)
+class TrainingAids:
+    """What only training needs.
+
+    Attributes:
+        probes: readers of attributes in the network's own coordinates.
+        marginals: sorted normalised attributes ``[LEVELS, K]``, to draw edit targets from.
+        spread: standard deviation of each coordinate over the training split, ``[rank]``.
+    """
+
+    probes: ProbeEnsemble
+    marginals: Tensor
+    spread: Tensor
+
+
+def training_aids(settings: StyleAEParams, y: Tensor, attrs: Tensor, seed: int) -> TrainingAids:
+    """Probes and statistics of the training split.
+
+    Arguments:
+        settings: how many probes, and how long to fit them.
+        y: the split in the network's coordinates, ``[N, rank]``.
+        attrs: normalised attributes ``[N, K]``.
+        seed: seeds the probes.
+    """
+    levels = (torch.arange(LEVELS, device=attrs.device) + 0.5) / LEVELS
+    variance = y.var(dim=0)
+    return TrainingAids(
+        probes=fit_probes(y, attrs, settings.probes, settings.probe_epochs, seed),
+        marginals=torch.quantile(attrs, levels, dim=0),
+        spread=variance.clamp_min(FLOOR * variance.mean()).sqrt(),
+    )
+
+
+def linear_basis(y: Tensor, attrs: Tensor) -> Tensor:
+    """The best linear code: ridge predictions of the K attributes, and a rest that they cannot see.
+
+    Moving one of the first K coordinates is the cheapest move that changes its attribute's prediction and no
+    other. Cheap means short in images and short in standard deviations of the samples, in equal parts: the
+    first alone finds directions in which samples hardly vary, and where images do not follow the prediction;
+    the second alone moves whatever is correlated with the attribute.
+
+    Arguments:
+        y: coordinates ``[N, rank]``.
+        attrs: normalised attributes ``[N, K]``.
+
+    Returns:
+        ``[rank, rank]``, invertible; the first K columns of its inverse are the moves.
+    """
+    x, a = (y - y.mean(dim=0)).double(), (attrs - attrs.mean(dim=0)).double()
+    square, cross = x.T @ x / len(x), x.T @ a / len(x)
+    one = square.diagonal().mean() * torch.eye(len(square), dtype=x.dtype, device=x.device)
+    readers = torch.linalg.solve(square + FLOOR * one, cross)
+    cheap = torch.linalg.solve(square + one, square @ readers)  # (1 + square⁻¹)⁻¹, the inverse of the cost
+    moves = cheap @ torch.linalg.inv(readers.T @ cheap)
+    unread = torch.linalg.qr(readers, mode="complete").Q[:, attrs.shape[1] :]
+    return torch.linalg.inv(torch.cat([moves, unread], dim=1)).float()
+
+
+class StyleAEObjective(Objective):
+    """``(1-λ) · reconstruction + λ · attributes``, and the weighted terms on training edits.
+
+    Arguments:
+        editor: what is trained.
+        settings: the weights.
+        generator: the frozen generator, for ``reconstruction: image``.
+        metric: the pull-back metric, for ``reconstruction: pullback``.
+    """
+
+    editor: StyleAE
+    metric_factor: Tensor
+    marginals: Tensor
+    spread: Tensor
+
+    def __init__(
+        self,
+        editor: StyleAE,
+        settings: StyleAEParams,
+        generator: Generator | None = None,
+        metric: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.editor, self.settings, self.generator = editor, settings, generator
+        if metric is not None and not editor.visible:
+            self.register_buffer("metric_factor", whitening(metric).factor.to(editor.attr_mean))
+        aids = editor.training_aids
+        self.probes = aids.probes if aids is not None else None
+        if aids is not None:
+            self.register_buffer("marginals", aids.marginals)
+            self.register_buffer("spread", aids.spread)
+
+    def forward(self, w: Tensor, attrs: Tensor, progress: float) -> dict[str, Tensor]:
+        """See :class:`pipeline.editors.base.Objective`; every part is unweighted but ``loss``."""
+        editor, settings = self.editor, self.settings
+        y = editor.coordinates(w)
+        code = editor.encoder(y)
+        decoded = editor.decoder(code)
+        ramp = min(1.0, progress / settings.lambda_ramp) if settings.lambda_ramp else 1.0
+        share = settings.attribute_weight * ramp
+        parts, weights = self._reconstruction(w, y, decoded)
+        weights = {name: weight * (1 - share) for name, weight in weights.items()}
+        parts["attributes"] = losses.attribute_loss(code, editor.normalise(attrs))
+        weights["attributes"] = share
+        if self.probes is not None:
+            parts |= self._edits(w, y, code, decoded, progress)
+            weights |= {name: getattr(settings, f"{name}_weight") for name in EDIT_TERMS}
+        return {"loss": sum((weights[name] * parts[name] for name in parts), w.new_zeros(())), **parts}
+
+    def _reconstruction(
+        self, w: Tensor, y: Tensor, decoded: Tensor
+    ) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """The parts of the reconstruction loss and their weights."""
+        if self.generator is not None:
+            with torch.no_grad():
+                img = self.generator.synthesize(w)
+            reconstructed = self.generator.synthesize(w + self.editor.displacement(decoded - y))
+            parts = {
+                "reconstruction": losses.image_loss(img, reconstructed),
+                "hinge": losses.difference_hinge(img, reconstructed),
+            }
+            return parts, {"reconstruction": 1.0, "hinge": self.settings.hinge_weight}
+        if self.settings.reconstruction == "pullback" and not self.editor.visible:
+            return {"reconstruction": losses.pullback_loss(decoded - y, self.metric_factor)}, {
+                "reconstruction": 1.0
+            }
+        return {"reconstruction": losses.w_loss(y, decoded)}, {"reconstruction": 1.0}
+
+    def _edits(
+        self, w: Tensor, y: Tensor, code: Tensor, decoded: Tensor, progress: float
+    ) -> dict[str, Tensor]:
+        """The terms on one edit of each sample."""
+        edited, step = self._targets(w, code, progress)
+        count = edited.shape[1]
+        target_code = torch.cat([code[:, :count] + edited * step, code[:, count:]], dim=1)
+        moved = self.editor.decoder(target_code)
+        y_edited = y + moved - decoded if self.editor.residual else moved
+        assert self.probes is not None
+        read, before = self.probes(y_edited), self.probes(y)
+        target = before + edited * step
+        return {
+            "edit": losses.edit_loss(read, target, edited),
+            "preserve": losses.preserve_loss(read, target, edited),
+            "cycle": losses.cycle_loss(target_code, self.editor.encoder(y_edited)),
+            "move": (y_edited - y).square().sum(dim=1).mean(),
+            "rarity": ((y_edited - y) / self.spread).square().sum(dim=1).mean(),
+        }
+
+    def _targets(self, w: Tensor, code: Tensor, progress: float) -> tuple[Tensor, Tensor]:
+        """Which attribute to edit, one-hot ``[N, K]``, and by how much, ``[N, 1]``."""
+        count = len(self.editor.columns)
+        which, quantile = losses.row_uniforms(w, progress, 2).unbind(dim=1)
+        k = (which * count).long()
+        step = self.marginals[(quantile * LEVELS).long(), k] - code.detach().gather(1, k[:, None])[:, 0]
+        return nn.functional.one_hot(k, count).to(code), step.clamp(-LONGEST, LONGEST)[:, None]
