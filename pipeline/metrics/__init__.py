@@ -1,0 +1,1 @@
+"""Metrics: pure functions on tensors and arrays, one family a file."""

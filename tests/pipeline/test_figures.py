@@ -1,0 +1,79 @@
+"""Figures: whole files, whole pictures, the same bytes for the same numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import charts, figures
+
+NAMES = ["gender", "age", "a rather long attribute name"]
+
+
+@pytest.fixture
+def pictures():
+    return np.random.default_rng(0).integers(0, 256, (2, 4, 16, 16, 3), dtype=np.uint8)
+
+
+def test_a_mosaic_keeps_every_picture(pictures):
+    board = figures.mosaic(pictures, cell=16, gap=2)
+    assert board.shape == (2 * 18 - 2, 4 * 18 - 2, 3)
+    assert np.array_equal(board[18:34, 54:70], pictures[1, 3])
+    assert (board[16:18] == 255).all()
+
+
+def test_a_sheet_shows_its_pictures_pixel_for_pixel(tmp_path, pictures):
+    path = tmp_path / "sheet.png"
+    figures.sheet(path, pictures, title="t", caption="c", column_names=list("abcd"))
+    drawn = np.asarray(Image.open(path).convert("RGB"))
+    cell = figures.resize(pictures[0, 0], figures.CELL)
+    rows, columns = np.nonzero((drawn == cell[0, 0]).all(axis=-1))
+    assert any(
+        np.array_equal(drawn[y : y + len(cell), x : x + len(cell)], cell)
+        for y, x in zip(rows, columns, strict=True)
+    )
+
+
+def test_nothing_touches_the_edges(tmp_path, pictures):
+    values = {f"{metric}{end}": 0.5 for metric in ("success", "dependency") for end in ("", "_low", "_high")}
+    rows = [{"editor": "styleae", **values}]
+    history = {"epoch": [0, 1, 2], "loss": [3.0, 2.0, 1.0], "val_loss": [3.0, 2.5, 2.0]}
+    figures.sheet(
+        tmp_path / "1.png",
+        pictures,
+        title="t",
+        caption="c",
+        column_names=list("abcd"),
+        row_names=["one", NAMES[2]],
+    )
+    charts.heat_map(tmp_path / "2.png", np.eye(3), NAMES, "matrix", "caption")
+    charts.bars(
+        tmp_path / "3.png", dict.fromkeys(NAMES, values), {"success": "Success", "dependency": "AD"}, "bars"
+    )
+    charts.loss_curves(tmp_path / "4.png", history, "losses")
+    charts.scatter(tmp_path / "5.png", rows, "dependency", "success", ("x", "y"), "scatter", "caption")
+    for path in sorted(tmp_path.iterdir()):
+        drawn = np.asarray(Image.open(path).convert("L"))
+        border = np.concatenate(
+            [drawn[:3].ravel(), drawn[-3:].ravel(), drawn[:, :3].ravel(), drawn[:, -3:].ravel()]
+        )
+        assert (border == 255).all(), path.name
+
+
+def test_missing_numbers_leave_a_gap(tmp_path):
+    matrix = np.full((2, 2), np.nan)
+    charts.heat_map(tmp_path / "matrix.png", matrix, ["a", "b"], "t", "c")
+    charts.bars(tmp_path / "bars.png", {"a": {"success": 0.5}, "b": {}}, {"success": "Success"}, "t")
+    assert (tmp_path / "bars.png").stat().st_size > 0
+
+
+def test_equal_numbers_are_equal_bytes(tmp_path):
+    for name in ("one.png", "two.png"):
+        charts.heat_map(tmp_path / name, np.eye(3), NAMES, "t", "c")
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+
+
+@pytest.mark.parametrize(("value", "label"), [(0.0, "0"), (0.5, "+0.5 σ"), (-2.0, "−2 σ")])
+def test_slider_positions_have_signs(value, label):
+    assert figures.sigma_label(value) == label
