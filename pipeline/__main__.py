@@ -1,0 +1,131 @@
+"""The command line: ``python -m pipeline COMMAND``. Commands import what they need: ``--help`` is quick."""
+
+from __future__ import annotations
+
+__all__ = ["main", "parser"]
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.console import run_stage
+
+EXAMPLES = """\
+examples:
+  python -m pipeline repro
+  python -m pipeline attributes
+  python -m pipeline edit --model models/styleae --seed 7 --set smile=1.5 --set glasses=-1 --out edit.png
+  python -m pipeline edit --model models:/styleae@champion --seed 7 --set age=2
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands; each one's function is in ``arguments.command``."""
+    root = argparse.ArgumentParser(
+        prog="python -m pipeline",
+        description="Named sliders for a pre-trained StyleGAN: run the pipeline, edit faces with it.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    root.add_argument("-v", "--verbose", action="store_true", help="show the messages of Ray, MLflow and DVC")
+    commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_repro(commands)
+    _add_edit(commands)
+    command = _add(
+        commands, "attributes", _attributes, "list what can be edited: name, kind, usual range, second name"
+    )
+    command = _add(
+        commands, "summary", _summary, "show the metrics of the last run and where its pictures are"
+    )
+    command = _add(commands, "compose", _compose, "write params.yaml from conf/")
+    command.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides, such as sample.count=2000"
+    )
+    command.add_argument(
+        "--out", type=Path, default=Path("params.yaml"), metavar="FILE", help="default: params.yaml"
+    )
+    return root
+
+
+def _add_repro(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add(commands, "repro", _repro, "run every stage that is not up to date, then show the summary")
+    command.add_argument("targets", nargs="*", metavar="STAGE", help="only these stages and what they need")
+    command.add_argument(
+        "-f", "--force", action="store_true", help="run the stages even if they are up to date"
+    )
+
+
+def _add_edit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add(commands, "edit", _edit, "edit one face and write a picture: before | after")
+    command.add_argument(
+        "--model",
+        required=True,
+        metavar="MODEL",
+        help="an editor's folder (models/styleae), or a registered model (models:/styleae@champion)",
+    )
+    command.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="which face, 0 or more (default: 0)"
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="edits",
+        metavar="ATTRIBUTE=STRENGTH",
+        help="move an attribute, in standard deviations; repeat it to combine edits",
+    )
+    command.add_argument(
+        "--out", type=Path, default=Path("edit.png"), metavar="FILE", help="default: edit.png"
+    )
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, command: object, text: str
+) -> argparse.ArgumentParser:
+    added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    added.set_defaults(command=command)
+    return added
+
+
+def _repro(arguments: argparse.Namespace) -> None:
+    from pipeline.cli.repro import repro
+
+    repro(arguments.targets, force=arguments.force)
+
+
+def _edit(arguments: argparse.Namespace) -> None:
+    from pipeline.cli.edit import edit, parse_edits
+
+    edit(arguments.model, arguments.seed, parse_edits(arguments.edits), arguments.out)
+
+
+def _attributes(arguments: argparse.Namespace) -> None:
+    from pipeline.cli.attributes import list_attributes
+
+    list_attributes()
+
+
+def _summary(arguments: argparse.Namespace) -> None:
+    from pipeline.cli.summary import summarise
+
+    summarise()
+
+
+def _compose(arguments: argparse.Namespace) -> None:
+    from pipeline.cli.compose import compose
+
+    compose(arguments.overrides, arguments.out)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status."""
+    arguments = parser().parse_args(argv)
+    if arguments.verbose:
+        os.environ["PIPELINE_VERBOSE"] = "1"
+    return run_stage(arguments.command)(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

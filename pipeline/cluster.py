@@ -1,0 +1,294 @@
+"""Ray: connecting to it quietly, and mapping shards over actors with Ray Data.
+
+Three kinds of address, one code path: ``local`` is a Ray of one's own on the loopback interface, gone when
+the stage ends (or the one that all stages of a ``make repro`` share, see :mod:`pipeline.local_head`);
+``auto`` finds a running cluster, as inside a Ray job; ``host:port`` is a cluster's head node, whose nodes see
+this folder under the same path.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "Fit",
+    "Shard",
+    "ShardActor",
+    "connect",
+    "fit",
+    "fit_workers",
+    "map_shards",
+    "root_error",
+    "run_and_exit",
+    "shared_local",
+    "start_local",
+]
+
+import contextlib
+import logging
+import os
+import pickle
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipeline.capacity import Fit, fit, fit_workers
+from pipeline.console import verbose
+from pipeline.errors import PipelineError
+from pipeline.local_head import local_token, run_and_exit, shared_address, shared_local
+from pipeline.resources import Actors, ClusterParams
+
+ROOT = Path(__file__).resolve().parents[1]
+OBJECT_STORE_BYTES = 200 * 2**20  # shards are small: what moves through Ray are results, not images
+SOCKET_BASE = 24  # longest folder that leaves room for Ray's names in the 107 characters of a Unix socket
+
+# Read when Ray is imported or started, by this process and all that it starts; what the user has set stays.
+ALWAYS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # a busy machine starts Python processes slowly
+}
+QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal"}
+# Ray knows the first switch from the systems where firewalls ask; here it keeps every port on the loopback
+# interface. The others save processes (idle workers, one that waits for a node to end), give actors as much
+# of the machine as any other program has, and make the controller of a training look at its worker often.
+LOCAL = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_worker_niceness": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+}
+
+Shard = Mapping[str, Any]
+
+
+class ShardActor(Protocol):
+    """What :func:`map_shards` makes in each actor process: its networks are loaded once."""
+
+    def __call__(self, shard: Shard) -> Mapping[str, Any]:
+        """The result of one shard."""
+
+
+@contextmanager
+def connect(params: ClusterParams) -> Iterator[None]:
+    """Ray, for the length of the block.
+
+    Raises:
+        PipelineError: when a cluster does not answer within ``connect_timeout`` seconds.
+    """
+    if params.address == "local":
+        with _local():
+            yield
+        return
+    _set_environment(ALWAYS)
+    _check_answers(params.address, params.connect_timeout)
+    os.environ.setdefault("RAY_gcs_rpc_server_connect_timeout_s", str(max(1, round(params.connect_timeout))))
+    with _session(address=params.address, runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}}):
+        yield
+
+
+@contextmanager
+def _local() -> Iterator[None]:
+    """The shared local Ray when there is one to share, else one for this block alone."""
+    _local_environment()
+    if address := shared_address():
+        with _session(address=address):
+            yield
+        return
+    with start_local():
+        yield
+
+
+@contextmanager
+def start_local() -> Iterator[str]:
+    """Start Ray on this machine and stop it after the block; gives its address.
+
+    No process outlives this one, however it ends: the kernel ends Ray's processes with their parent.
+    """
+    _local_environment()
+    base = tempfile.gettempdir()
+    folder = tempfile.mkdtemp(prefix="ray-", dir=base if len(base) <= SOCKET_BASE else "/tmp")
+    try:
+        with _session(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            _temp_dir=folder,
+        ) as address:
+            yield address
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _session(address: str, **options: Any) -> Iterator[str]:  # noqa: ANN401
+    """``ray.init`` and its end."""
+    import ray
+
+    _set_log_level()
+    try:
+        with contextlib.nullcontext() if verbose() else _muted():
+            context = ray.init(
+                address=address, logging_level=_log_level(), log_to_driver=verbose(), **options
+            )
+    except Exception as error:  # Ray raises many classes here, and plain Exception, too
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        advice = "is the machine overloaded? run again" if address == "local" else "start it or use `local`"
+        raise PipelineError(
+            f"expected a Ray cluster, got {reason!r}, at cluster.address {address}: {advice}"
+        ) from error
+    try:
+        yield context.address_info["gcs_address"]  # type: ignore[attr-defined]
+    finally:
+        ray.shutdown()
+
+
+def _log_level() -> int:
+    return logging.INFO if verbose() else logging.ERROR
+
+
+def _set_log_level() -> None:
+    """Libraries of Ray set their own level when they are imported: call it after."""
+    for name in ("ray", "ray.data", "ray.train"):
+        logging.getLogger(name).setLevel(_log_level())
+
+
+@contextmanager
+def _muted() -> Iterator[None]:
+    """Drop what native code prints on stderr; what goes wrong in ``ray.init`` is raised all the same."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _local_environment() -> None:
+    """What a local Ray, its workers and everything that connects to it must agree on."""
+    _set_environment(ALWAYS | LOCAL | local_token())
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if str(ROOT) not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), *paths]))
+
+
+def _set_environment(defaults: Mapping[str, str]) -> None:
+    for name, value in {**defaults, **({} if verbose() else QUIET)}.items():
+        os.environ.setdefault(name, value)
+
+
+def _check_answers(address: str, timeout: float) -> None:
+    """Refuse a ``host:port`` to which no connection opens: Ray itself would try for minutes."""
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS", "")
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout).close()
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise PipelineError(
+            f"expected a Ray cluster, got {reason!r} within {timeout:g} s, at cluster.address {address}: "
+            "check the address and `ray status` there, or use `local`"
+        ) from None
+
+
+def map_shards(
+    shards: Sequence[Shard],
+    actor_class: type,
+    actor_kwargs: Mapping[str, Any],
+    resources: Actors,
+    on_result: Callable[[Mapping[str, Any]], None] = lambda result: None,
+) -> list[Mapping[str, Any]]:
+    """Results of all shards, in the order of the shards; call it inside :func:`connect`.
+
+    Arguments:
+        shards: any picklable mappings; each is the unit of work, of retries and of resume.
+        actor_class: a :class:`ShardActor`, of a module that workers can import. Made with ``actor_kwargs``
+            and ``device`` (``"cuda"`` or ``"cpu"``). On a CPU it computes in one thread, so that results do
+            not depend on how many actors share the machine.
+        actor_kwargs: arguments of the class; relative paths mean the same as here.
+        resources: how many actors, and what each gets.
+        on_result: called here with each result as it comes, in any order.
+
+    Raises:
+        PipelineError: the one that an actor raised; ``OSError`` likewise.
+    """
+    if not shards:
+        return []
+    import ray.data
+
+    _set_log_level()
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = verbose()
+    context.max_errored_blocks = 0
+    got = fit(len(shards), resources.actors, resources.cpus, resources.gpus)
+    dataset = ray.data.from_items(
+        [{"index": index, "shard": pickle.dumps(dict(shard))} for index, shard in enumerate(shards)],
+        override_num_blocks=len(shards),
+    ).map_batches(
+        _Mapper,
+        compute=ray.data.ActorPoolStrategy(size=got.processes),
+        batch_size=1,
+        num_cpus=got.cpus,
+        num_gpus=got.gpus,
+        fn_constructor_args=(os.getcwd(), actor_class, {**actor_kwargs, "device": got.device}),
+    )
+    results: dict[int, Mapping[str, Any]] = {}
+    with _plain_errors():
+        for row in dataset.iter_rows():
+            results[row["index"]] = pickle.loads(row["result"])
+            on_result(results[row["index"]])
+    return [results[index] for index in range(len(shards))]
+
+
+class _Mapper:
+    """An actor of Ray Data: one row holds one shard, pickled, so that arrays of any shape pass unchanged."""
+
+    def __init__(self, folder: str, actor_class: type, kwargs: Mapping[str, Any]) -> None:
+        import torch
+
+        os.chdir(folder)
+        torch.set_num_threads(1)
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.deterministic = True
+        self.actor: ShardActor = actor_class(**kwargs)
+
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        result = self.actor(pickle.loads(batch["shard"][0]))
+        return {"index": batch["index"], "result": [pickle.dumps(dict(result))]}
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """What an actor raised, without Ray's wrapping, when it is something that users can mend."""
+    try:
+        yield
+    except Exception as error:
+        raise root_error(error) from error
+
+
+def root_error(error: BaseException) -> BaseException:
+    """The ``PipelineError`` or ``OSError`` behind an error that Ray wraps, else the error itself."""
+    seen: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        cause = waiting.pop()
+        if cause is None or cause in seen:
+            continue
+        if isinstance(cause, PipelineError) or type(cause) is OSError:
+            return cause
+        seen.append(cause)
+        waiting += [cause.__cause__, cause.__context__, getattr(cause, "cause", None)]
+    return error

@@ -1,0 +1,198 @@
+"""Labelling: every latent is synthesized and classified, shard by shard, by actors of Ray Data.
+
+A shard is one part of the latents. Its labels are a pure function of the part, the networks and the
+parameters: batches never cross a shard, so the bytes do not depend on how many actors there are or on who was
+killed. Finished parts wait in ``.work/label`` until all are there; then the whole folder becomes
+``data/labels`` by renaming.
+"""
+
+from __future__ import annotations
+
+__all__ = ["LabelActor", "label_latents", "provenance_of"]
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.cluster import connect, map_shards
+from pipeline.config import Params
+from pipeline.data import (
+    FileEntry,
+    Manifest,
+    attach_labels,
+    check_provenance,
+    labels_schema,
+    read_manifest,
+    read_part,
+    replace_folder,
+    to_tensors,
+    write_manifest,
+    write_part,
+)
+from pipeline.errors import PipelineError
+from pipeline.generators import load_generator
+from pipeline.labelers import load_labeler
+from pipeline.paths import LABELS, LATENTS
+from pipeline.scratch import code_digest, work_folder
+from pipeline.weights import sha256, weights_digest, write_atomic
+
+CODE = ("generators", "labelers", "labelling", "data", "rows")
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class LabelActor:
+    """Generator and labeler in one process.
+
+    Arguments:
+        generator: folder of the generator.
+        labeler: folder of the classifier.
+        attributes: which attributes to label, in the order of the columns.
+        latents: the data folder to read.
+        work: where the labelled parts go, in ``parts``, and a seal for each that is finished, in ``seals``.
+        batch_size: images at once.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        device: where torch computes.
+    """
+
+    def __init__(
+        self,
+        generator: str,
+        labeler: str,
+        attributes: tuple[str, ...],
+        latents: str,
+        work: str,
+        batch_size: int,
+        precision: str,
+        device: str,
+    ) -> None:
+        self.generator, self.labeler = (
+            load_generator(generator, device),
+            load_labeler(labeler, attributes, device),
+        )
+        self.latents, self.work = Path(latents), Path(work)
+        self.schema = read_manifest(latents).schema
+        self.batch_size, self.precision, self.device = batch_size, precision, device
+
+    def __call__(self, shard: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a part of the latents to those of the labelled part."""
+        return asdict(self.label_part(FileEntry(**shard)))
+
+    def label_part(self, part: FileEntry) -> FileEntry:
+        """Label one part of the latents, write it, and give its manifest entry."""
+        table = read_part(self.latents, part, self.schema)
+        w, _ = to_tensors(table)
+        attrs = torch.cat([self.label(batch) for batch in w.split(self.batch_size)])
+        labels = attach_labels(table, attrs.numpy(), self.labeler.columns)
+        entry = write_part(self.work / "parts" / part.name, labels)
+        write_atomic(_seal(self.work, part.name), json.dumps(asdict(entry)).encode())
+        return entry
+
+    @torch.no_grad()
+    def label(self, w: Tensor) -> Tensor:
+        """Raw outputs ``[N, K]`` of the labeler for style vectors ``[N, w_dim]``, float32, on the CPU."""
+        lower = self.precision != "fp32"
+        with torch.autocast(self.device, DTYPES[self.precision]) if lower else nullcontext():
+            return self.labeler(self.generator.synthesize(w.to(self.device))).float().cpu()
+
+
+def label_latents(
+    params: Params, on_rows: Callable[[int, bool], None] = lambda rows, earlier: None
+) -> Manifest:
+    """Label ``data/latents`` into ``data/labels``; parts that an earlier, killed run has finished are kept.
+
+    Arguments:
+        params: all parameters.
+        on_rows: called with a number of rows that are done, and whether an earlier run did them.
+
+    Raises:
+        PipelineError: when latents, generator and classifier do not belong together, or a score is not
+            finite.
+    """
+    latents = read_manifest(LATENTS)
+    provenance = provenance_of(params, latents)
+    schema = labels_schema(_w_dim(latents), provenance["columns"])
+    work = work_folder("label", provenance | {"code": code_digest(*CODE)})
+    done = {entry.name: entry for file in latents.files if (entry := _finished(work, file.name))}
+    for entry in done.values():
+        on_rows(entry.rows, True)
+    missing = [file for file in latents.files if file.name not in done]
+    for file in missing:
+        read_part(LATENTS, file, latents.schema)  # a damaged part is refused before any long work
+    if missing:
+        done |= {entry.name: entry for entry in _label_parts(params, work, missing, on_rows)}
+    parts = work / "parts"
+    for leftover in [path for path in parts.iterdir() if path.name not in done]:
+        leftover.unlink()
+    manifest = write_manifest(parts, schema, [done[file.name] for file in latents.files], provenance)
+    replace_folder(parts, LABELS)
+    shutil.rmtree(work)
+    return manifest
+
+
+def _label_parts(
+    params: Params, work: Path, missing: list[FileEntry], on_rows: Callable[[int, bool], None]
+) -> list[FileEntry]:
+    """Let actors label the parts of the latents that are missing in ``work``."""
+    (work / "parts").mkdir(parents=True, exist_ok=True)
+    kwargs = {
+        "generator": params.generator.weights,
+        "labeler": params.labeler.weights,
+        "attributes": params.labeler.attributes,
+        "latents": str(LATENTS),
+        "work": str(work),
+        **asdict(params.label),
+    }
+    with connect(params.cluster):
+        entries = map_shards(
+            [asdict(file) for file in missing],
+            LabelActor,
+            kwargs,
+            params.cluster.label,
+            lambda entry: on_rows(entry["rows"], False),
+        )
+    return [FileEntry(**entry) for entry in entries]
+
+
+def provenance_of(params: Params, latents: Manifest) -> dict[str, Any]:
+    """Everything that the bytes of the labels depend on, and the checks that it belongs together."""
+    generator, labeler = params.generator.weights, params.labeler.weights
+    check_provenance(latents, {"generator": weights_digest(generator)}, LATENTS)
+    if (width := load_generator(generator).w_dim) != _w_dim(latents):
+        raise PipelineError(
+            f"expected latents of width {width}, got {_w_dim(latents)}, in {LATENTS}: "
+            "run the stage 'sample' again"
+        )
+    return {
+        **latents.provenance,
+        "latents": latents.digest,
+        "labeler": weights_digest(labeler),
+        "attributes": list(params.labeler.attributes),
+        "columns": list(load_labeler(labeler, params.labeler.attributes).columns),
+        **asdict(params.label),
+    }
+
+
+def _w_dim(manifest: Manifest) -> int:
+    """The width of the style vectors, from the Arrow type ``fixed_size_list<…>[width]``."""
+    return int(manifest.schema["w"].rpartition("[")[2].rstrip("]"))
+
+
+def _seal(work: Path, name: str) -> Path:
+    """The file that says that a part is finished, and holds its manifest entry."""
+    return work / "seals" / f"{name}.json"
+
+
+def _finished(work: Path, name: str) -> FileEntry | None:
+    """The entry of a part that an earlier run has finished, when its bytes are still those."""
+    try:
+        entry = FileEntry(**json.loads(_seal(work, name).read_text()))
+        return entry if sha256(work / "parts" / name) == entry.sha256 else None
+    except (FileNotFoundError, TypeError, ValueError):
+        return None

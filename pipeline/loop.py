@@ -1,0 +1,176 @@
+"""The training loop: epochs over resident tensors, alone or as one of several ranks, resumable bit for bit.
+
+Everything that happens in an epoch is a function of the state before it and of (seed, epoch): a loop that
+continues from a saved state ends with the weights of one that was never stopped.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Loop", "LoopSettings", "batches_of"]
+
+import math
+import time
+from collections import defaultdict
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from pipeline.editors import EditingData, Objective
+
+State = dict[str, Any]
+
+
+class LoopSettings(Protocol):
+    """What the loop reads of an editor's settings: see the settings of each editor for units and ranges."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    schedule: str
+    patience: int
+
+
+def batches_of(rows: int, batch_size: int, seed: int, epoch: int) -> tuple[Tensor, ...]:
+    """The batches of an epoch: a permutation by (seed, epoch), in parts of ``batch_size`` rows or a few more.
+
+    No row is left out, and no batch is small: the rows that do not fill a batch are spread over the others.
+    """
+    order = np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(rows)
+    return torch.from_numpy(order).tensor_split(max(1, rows // batch_size))
+
+
+class Loop:
+    """Training of one editor.
+
+    Arguments:
+        objective: the loss, on the device of the data; its editor is trained with it.
+        forward: ``objective``, or what wraps it for data-parallel training.
+        settings: epochs, batch size, learning rate and its schedule, patience.
+        train: the training split, on the device.
+        val: the validation split, on the device.
+        seed: of the order of batches.
+        rank: which part of every batch is computed here.
+        ranks: how many parts there are.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        forward: nn.Module,
+        settings: LoopSettings,
+        train: EditingData,
+        val: EditingData,
+        seed: int,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        self.objective, self.forward, self.settings = objective, forward, settings
+        self.train, self.val, self.seed = train, val, seed
+        self.rank, self.ranks = rank, ranks
+        self.trained = {name: p for name, p in objective.named_parameters() if p.requires_grad}
+        self.optimizer = torch.optim.Adam(self.trained.values(), lr=settings.learning_rate)
+        self.epoch, self.best_epoch, self.best_loss = 0, -1, math.inf
+        self.best: State = {}
+        self.history: list[dict[str, float]] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or none of the last ``patience`` ones was better than one before."""
+        late = self.epoch - 1 - self.best_epoch >= self.settings.patience
+        return self.epoch >= self.settings.epochs or (self.best_epoch >= 0 and late)
+
+    def run_epoch(self) -> dict[str, float]:
+        """Train for one epoch, validate, and give the new row of the history."""
+        started = time.monotonic()
+        torch.manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)  # for objectives that draw at random
+        batches = batches_of(len(self.train.w), self.settings.batch_size, self.seed, self.epoch)
+        self.forward.train()
+        sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=self.train.w.device))
+        for index, batch in enumerate(batches):
+            progress = (self.epoch + index / len(batches)) / self.settings.epochs
+            for name, value in self._step(batch, progress).items():
+                sums[name] += value
+        losses = {name: value / len(self.train.w) for name, value in self._over_ranks(sums).items()}
+        checked = {f"val_{name}": value for name, value in self.validate().items()}
+        self._keep_best(checked["val_loss"])
+        row = {
+            "epoch": self.epoch,
+            **losses,
+            **checked,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+        }
+        self.history.append(row | {"seconds": round(time.monotonic() - started, 4)})
+        self.epoch += 1
+        return self.history[-1]
+
+    def _step(self, batch: Tensor, progress: float) -> dict[str, Tensor]:
+        """One update; the losses of this rank's part, summed over its rows."""
+        part = batch.tensor_split(self.ranks)[self.rank].to(self.train.w.device)
+        self._set_rate(progress)
+        losses = self.forward(self.train.w[part], self.train.attrs[part], progress)
+        self.optimizer.zero_grad(set_to_none=True)
+        # Gradients are averaged over ranks; weighted by rows, that is the gradient of the batch's mean.
+        (losses["loss"] * (len(part) * self.ranks / len(batch))).backward()
+        self.optimizer.step()
+        return {name: value.detach() * len(part) for name, value in losses.items()}
+
+    def _set_rate(self, progress: float) -> None:
+        """The learning rate as the schedule has it: constant, or half a cosine wave down to 0."""
+        share = 0.5 * (1 + math.cos(math.pi * progress)) if self.settings.schedule == "cosine" else 1.0
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * share
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Losses on the validation split, as at the end of the training, so that epochs compare."""
+        self.objective.eval()
+        sums: dict[str, float] = defaultdict(float)
+        size = self.settings.batch_size
+        for w, attrs in zip(self.val.w.split(size), self.val.attrs.split(size), strict=True):
+            for name, value in self.objective(w, attrs, 1.0).items():
+                sums[name] += float(value) * len(w)
+        return {name: value / len(self.val.w) for name, value in sums.items()}
+
+    def _over_ranks(self, sums: dict[str, Tensor]) -> dict[str, float]:
+        total = torch.stack(list(sums.values()))
+        if self.ranks > 1:
+            dist.all_reduce(total)
+        return dict(zip(sums, total.tolist(), strict=True))
+
+    def _keep_best(self, loss: float) -> None:
+        if loss < self.best_loss:
+            self.best_loss, self.best_epoch = loss, self.epoch
+            self.best = {
+                name: t.detach().cpu().clone() for name, t in self.objective.editor.state_dict().items()
+            }
+
+    def load_best(self) -> None:
+        """Give the editor the weights of the epoch with the least validation loss."""
+        if self.best:
+            self.objective.editor.load_state_dict(self.best)
+
+    def state(self) -> State:
+        """All that a continued training needs: tensors and plain values."""
+        return {
+            "trained": {name: p.detach() for name, p in self.trained.items()},
+            "editor": self.objective.editor.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "epoch": self.epoch,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "best_loss": self.best_loss,
+            "history": self.history,
+        }
+
+    def restore(self, state: State) -> None:
+        """Continue from :meth:`state`."""
+        self.objective.editor.load_state_dict(state["editor"])
+        with torch.no_grad():
+            for name, parameter in self.trained.items():
+                parameter.copy_(state["trained"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.best_epoch, self.best_loss = state["epoch"], state["best_epoch"], state["best_loss"]
+        self.best, self.history = state["best"], state["history"]

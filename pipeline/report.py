@@ -1,0 +1,169 @@
+"""What an evaluation leaves behind: numbers, tables for ``dvc plots``, figures, the explorer page."""
+
+from __future__ import annotations
+
+__all__ = ["FACES", "Faces", "read_history", "write_report"]
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline import charts, explorer, figures
+from pipeline.metrics.editing import moves_in_sigma
+from pipeline.metrics.summary import HEADLINE, Measured, edits_table
+
+Pictures = NDArray[np.uint8]
+
+FACES = "faces.npz"
+"""Pictures of the edit sheet, for the comparison: ``original [F, h, w, 3]``, ``edited [F, K, h, w, 3]``."""
+
+SHOWN = 2.0  # σ of the edits in the sheet
+PANELS = {"success": "Success", "dependency": "Attribute dependency (σ)", "identity": "Identity similarity"}
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """The first latents under every slider, as ``Bench.sweep`` draws them.
+
+    Attributes:
+        original: ``[F, h, w, 3]``.
+        frames: ``[F, K, S, h, w, 3]``.
+        moves: what the judge sees change against the original, in σ, ``[F, K, S, K]``.
+        values: the S positions in σ.
+        direction: toward the other side of each attribute's range, +1 or -1, ``[F, K]``.
+    """
+
+    original: Pictures
+    frames: Pictures
+    moves: NDArray[np.float64]
+    values: NDArray[np.float64]
+    direction: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, measured: Measured, swept: Mapping[str, NDArray], values: NDArray[np.float64]) -> Faces:
+        """The faces that were swept are the first of those that were measured."""
+        before = measured.arrays["before"][: len(swept["original"]), None, None]
+        moves = moves_in_sigma(before, swept["seen"], measured.judge_sigma)
+        direction = measured.arrays["direction"][: len(before)]
+        return cls(swept["original"], swept["frames"], moves, values, direction)
+
+    @property
+    def edited(self) -> Pictures:
+        """Each attribute moved by ``SHOWN`` σ toward the other side, ``[F, K, h, w, 3]``."""
+        step = np.abs(self.values - SHOWN * self.direction[..., None]).argmin(axis=-1)
+        faces, columns = np.indices(step.shape)
+        return self.frames[faces, columns, step]
+
+
+def write_report(
+    folder: Path,
+    editor: str,
+    measured: Measured,
+    metrics: Mapping[str, Any],
+    faces: Faces,
+    history: Mapping[str, Sequence[float]],
+    shown: int,
+) -> None:
+    """Fill an empty folder.
+
+    Arguments:
+        folder: where to.
+        editor: what titles call the editor.
+        measured: everything that was measured.
+        metrics: the content of ``metrics.json``.
+        faces: the pictures.
+        history: columns of the training's ``history.csv``.
+        shown: faces in the sheets.
+    """
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    pq.write_table(edits_table(measured), folder / "edits.parquet", compression="zstd")
+    original, edited = faces.original[:shown], faces.edited[:shown]
+    names = np.array(measured.columns)
+    np.savez_compressed(folder / FACES, original=original, edited=edited, attributes=names)
+    _write_plots(folder / "plots", measured.columns, metrics, faces)
+    _draw(folder / "figures", editor, measured, metrics, faces, history, shown)
+    page = explorer.explorer_page(
+        [explorer.Face(*face) for face in zip(faces.original, faces.frames, faces.moves, strict=True)],
+        editor=editor,
+        attributes=measured.columns,
+        values=faces.values.tolist(),
+    )
+    (folder / "explorer.html").write_text(page, encoding="utf-8")
+
+
+def _write_plots(folder: Path, columns: Sequence[str], metrics: Mapping[str, Any], faces: Faces) -> None:
+    """Tables in the long form that ``dvc plots`` draws."""
+    numbers = [f"{name}{end}" for name in HEADLINE for end in ("", "_low", "_high")]
+    by_attribute = (
+        [name, *(values.get(n, "") for n in numbers)] for name, values in metrics["attributes"].items()
+    )
+    _write_csv(folder / "attributes.csv", ["attribute", *numbers], by_attribute)
+    rescoring = (
+        [edited, seen, move] for edited, row in metrics["rescoring"].items() for seen, move in row.items()
+    )
+    _write_csv(folder / "rescoring.csv", ["edited", "seen", "move"], rescoring)
+    mean, spread = faces.moves.mean(axis=0), np.abs(faces.moves).mean(axis=0)  # [K, S, K]
+    others = (spread.sum(axis=-1) - np.stack([spread[k, :, k] for k in range(len(columns))])) / max(
+        len(columns) - 1, 1
+    )
+    sliders = (
+        [name, round(float(position), 4), round(float(mean[k, s, k]), 6), round(float(others[k, s]), 6)]
+        for k, name in enumerate(columns)
+        for s, position in enumerate(faces.values)
+    )
+    _write_csv(folder / "sliders.csv", ["attribute", "position", "move", "others"], sliders)
+
+
+def _write_csv(path: Path, heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([heading, *rows])
+
+
+def _draw(
+    folder: Path,
+    editor: str,
+    measured: Measured,
+    metrics: Mapping[str, Any],
+    faces: Faces,
+    history: Mapping[str, Sequence[float]],
+    shown: int,
+) -> None:
+    names, delta = measured.columns, f"{measured.delta:g} σ"
+    figures.edits_sheet(folder / "edits.png", faces.original[:shown], faces.edited[:shown], names, editor)
+    for k, name in enumerate(names):
+        figures.traversal(
+            folder / f"traversal_{name}.png", faces.frames[:shown, k], faces.values.tolist(), name, editor
+        )
+    charts.heat_map(
+        folder / "rescoring.png",
+        measured.rescoring(),
+        names,
+        f"{editor}: rescoring matrix",
+        f"Mean change that the judge sees when the labeler moves by {delta}.",
+    )
+    charts.bars(
+        folder / "attributes.png", metrics["attributes"], PANELS, f"{editor}: edits matched to {delta}"
+    )
+    if any(f"val_{name}" in history for name in history) and len(history["epoch"]) > 1:
+        charts.loss_curves(folder / "losses.png", history, f"{editor}: training")
+    for step in range(len(faces.values)):
+        board = figures.mosaic(faces.frames[:shown, :, step], cell=96, gap=4)
+        (folder / "sweep").mkdir(exist_ok=True)
+        Image.fromarray(board).save(folder / "sweep" / f"{step:02d}.png")
+
+
+def read_history(path: Path) -> dict[str, list[float]]:
+    """The columns of a ``history.csv``; empty when the editor was made in closed form."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name] or "nan") for row in rows] for name in (rows[0] if rows else ())}

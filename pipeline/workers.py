@@ -1,0 +1,208 @@
+"""Ray Train: the workers of a training, and the trainer that starts them. Import it when Ray is connected.
+
+A worker builds the editor from the training split, runs the loop and returns the finished editor. Rank 0
+saves a checkpoint every few epochs; a lost worker, or a driver that was killed and run again, goes on from
+the last one.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Job", "run_job"]
+
+import json
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import ray.train.torch
+import torch
+from ray.train.torch import TorchTrainer
+
+from pipeline.cluster import Fit
+from pipeline.data import read_table, to_tensors
+from pipeline.editors import EditingData, Editor, FitContext, editor_class, save_editor
+from pipeline.errors import PipelineError
+from pipeline.generators import load_generator
+from pipeline.generators.pullback import load_metric
+from pipeline.loop import Loop
+from pipeline.rows import Split
+from pipeline.weights import CONFIG, WEIGHTS
+
+STATE = "state.pt"
+
+# Actors of Ray Train that this training has no use for; each is a Python process to be started: one that
+# serves datasets, one that tidies up for detached controllers (this controller dies with its driver, and its
+# placement group with it).
+UNUSED = ("DatasetsCallback", "PlacementGroupCleanerCallback")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a worker is told.
+
+    Attributes:
+        folder: the project's root; the other paths are relative to it.
+        settings: the editor's settings.
+        labels: the data folder.
+        columns: the attributes to edit.
+        generator: the generator's folder.
+        metric: the folder of the pull-back metric.
+        seed: of initial weights and of the order of batches.
+        checkpoint_epochs: epochs between checkpoints.
+        threads: of torch, on a CPU.
+    """
+
+    folder: str
+    settings: Any
+    labels: str
+    columns: tuple[str, ...]
+    generator: str
+    metric: str
+    seed: int
+    checkpoint_epochs: int
+    threads: int
+
+
+def run_job(
+    job: Job, name: str, storage: Path, progress: Path, resources: Fit, max_failures: int
+) -> dict[str, Any]:
+    """Train; what :func:`_train` returns on rank 0.
+
+    Arguments:
+        job: what to train.
+        name: of the run; a run with the same name in the same storage is continued.
+        storage: where checkpoints go, a folder that all nodes see.
+        progress: a file of this node that gets a line of JSON for each epoch.
+        resources: of the workers.
+        max_failures: how many lost workers are replaced.
+
+    Raises:
+        PipelineError: the one that a worker raised, or that too many workers were lost.
+    """
+    # Ray chooses the second version of its API when it is imported; what type checkers see is the first.
+    trainer = LeanTrainer(
+        _work,  # type: ignore[arg-type]
+        train_loop_config={"job": job},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=resources.processes,
+            use_gpu=resources.gpus > 0,
+            resources_per_worker={"CPU": resources.cpus}
+            | ({"GPU": resources.gpus} if resources.gpus else {}),
+        ),
+        run_config=ray.train.RunConfig(
+            name=name,
+            storage_path=str(storage),
+            failure_config=ray.train.FailureConfig(max_failures=max_failures),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+            callbacks=[EpochLines(progress)],  # type: ignore[list-item]
+        ),
+    )
+    try:
+        outcome = trainer.fit().return_value  # type: ignore[attr-defined]
+    except ray.train.TrainingFailedError as error:
+        reason = next(iter(str(getattr(error, "worker_failures", error)).strip().splitlines()), "")
+        raise PipelineError(
+            f"expected a training that ends, got failing workers ({reason[:300]}), "
+            f"after {max_failures} restarts: run the same command again to go on from the last checkpoint"
+        ) from error
+    if outcome is None or "error" in outcome:
+        raise PipelineError(
+            (outcome or {}).get("error", "expected a trained editor, got nothing from the workers")
+        )
+    return outcome
+
+
+class LeanTrainer(TorchTrainer):
+    """A ``TorchTrainer`` that starts no process which this training does not need."""
+
+    def _create_default_callbacks(self) -> list[Any]:
+        callbacks = super()._create_default_callbacks()  # type: ignore[misc]
+        return [callback for callback in callbacks if type(callback).__name__ not in UNUSED]
+
+
+class EpochLines(ray.train.UserCallback):
+    """Writes what rank 0 reports as lines of JSON; it lives in the controller, on the driver's node."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def after_report(self, run_context: object, metrics: list[dict[str, Any]], checkpoint: object) -> None:
+        """Append one line."""
+        with open(self.path, "a") as file:
+            file.write(json.dumps(metrics[0]) + "\n")
+
+
+def _work(config: dict[str, Any]) -> dict[str, Any]:
+    """A worker's main function. Ray restarts a worker that raises: what users must mend is returned."""
+    try:
+        return _train(config["job"])
+    except PipelineError as error:
+        return {"error": str(error)}
+
+
+def _train(job: Job) -> dict[str, Any]:
+    """Build, train, and give the files of the editor, the history and how it went."""
+    os.chdir(job.folder)
+    context, device = ray.train.get_context(), ray.train.torch.get_device()
+    torch.set_num_threads(job.threads)
+    torch.backends.cudnn.deterministic = True
+    torch.manual_seed(job.seed)
+
+    train, val = (_read(job, split) for split in ("train", "val"))
+    frozen = FitContext(
+        load_generator=lambda: load_generator(job.generator, device),
+        load_metric=lambda: load_metric(job.metric),
+    )
+    started = time.monotonic()
+    editor = editor_class(job.settings.kind).build(job.settings, train, frozen, job.seed)
+    objective = editor.objective(job.settings, frozen)
+    built = time.monotonic() - started
+    if objective is None:
+        return _outcome(editor, [{"epoch": 0, "seconds": built}])
+
+    objective.to(device)
+    forward = ray.train.torch.prepare_model(objective, parallel_strategy_kwargs={"broadcast_buffers": False})
+    train, val = (EditingData(d.w.to(device), d.attrs.to(device), d.columns) for d in (train, val))
+    rank, ranks = context.get_world_rank(), context.get_world_size()
+    loop = Loop(objective, forward, job.settings, train, val, job.seed, rank, ranks)
+    if checkpoint := ray.train.get_checkpoint():
+        with checkpoint.as_directory() as folder:
+            loop.restore(torch.load(Path(folder) / STATE, map_location=device, weights_only=True))
+    while not loop.finished:
+        row = loop.run_epoch()
+        _report(loop, row, save=rank == 0 and loop.epoch % job.checkpoint_epochs == 0)
+    loop.load_best()
+    loop.history[0]["seconds"] += built
+    return _outcome(objective.editor, loop.history)
+
+
+def _read(job: Job, split: Split) -> EditingData:
+    """One split, on the CPU."""
+    table = read_table(job.labels, ["w", *job.columns], split)
+    if table.num_rows == 0:
+        raise PipelineError(
+            f"expected rows of the split {split!r}, got none, in {job.labels}: raise sample.count"
+        )
+    return EditingData(*to_tensors(table, job.columns), job.columns)
+
+
+def _report(loop: Loop, row: dict[str, float], save: bool) -> None:
+    """Report an epoch, which all ranks do together, with a checkpoint when it is time for one."""
+    if not save:
+        ray.train.report(row)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        torch.save(loop.state(), Path(folder) / STATE)
+        ray.train.report(row, checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+
+def _outcome(editor: Editor, history: list[dict[str, float]]) -> dict[str, Any]:
+    """The files of an editor, and its history."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_editor(editor, folder)
+        files = {name: (Path(folder) / name).read_bytes() for name in (WEIGHTS, CONFIG)}
+    return {"files": files, "history": history}

@@ -1,0 +1,154 @@
+"""The train stage on a real Ray; the weights are those of the plain loop without Ray."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import load_params
+from pipeline.data import read_manifest, read_table, to_tensors
+from pipeline.editors import EditingData, FitContext, editor_class, load_editor, save_editor
+from pipeline.generators import load_generator
+from pipeline.generators.pullback import load_metric
+from pipeline.loop import Loop
+from tests.tiny import (
+    fill_labels,
+    fill_metric,
+    make_tiny_project,
+    run_stage,
+    stage_command,
+    stage_environment,
+)
+
+EPOCHS = 40
+EDITOR = Path("models/styleae")
+
+
+@pytest.fixture
+def labelled(project):
+    """A project that is ready to train."""
+    make_tiny_project(
+        project,
+        {"editor.styleae.epochs": EPOCHS, "editor.styleae.patience": EPOCHS, "train.checkpoint_epochs": 3},
+    )
+    fill_labels()
+    fill_metric()
+    return project
+
+
+def train_without_ray(name: str) -> list[dict[str, float]]:
+    """Save the editor in ``expected``; its history."""
+    params = load_params()
+    settings = params.editor_settings(name)
+    columns = tuple(read_manifest("data/labels").provenance["columns"])
+    train, val = (
+        EditingData(*to_tensors(read_table("data/labels", ["w", *columns], split), columns), columns)
+        for split in ("train", "val")
+    )
+    context = FitContext(
+        load_generator=lambda: load_generator(params.generator.weights),
+        load_metric=lambda: load_metric("data/pullback"),
+    )
+    editor = editor_class(settings.kind).build(settings, train, context, params.train.seed)
+    objective = editor.objective(settings, context)
+    history = []
+    if objective is not None:
+        loop = Loop(objective, objective, settings, train, val, params.train.seed)
+        while not loop.finished:
+            loop.run_epoch()
+        loop.load_best()
+        history = loop.history
+    save_editor(editor, "expected")
+    return history
+
+
+def history() -> list[dict[str, str]]:
+    with open(EDITOR / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def epochs_reported() -> int:
+    return sum(len(path.read_text().splitlines()) for path in Path(".work/train").glob("*.jsonl"))
+
+
+def checkpoints() -> list[Path]:
+    return list(Path(".work/train").glob("styleae-*/checkpoint_*"))
+
+
+def wait_for(condition, run: subprocess.Popen) -> None:
+    while not condition() and run.poll() is None:
+        time.sleep(0.01)
+
+
+def test_killed_driver_and_killed_worker_give_the_same_weights(labelled, find_process):
+    train_without_ray("styleae")
+
+    run = subprocess.Popen(
+        stage_command("train", "styleae"), env=stage_environment(), stdout=subprocess.DEVNULL
+    )
+    wait_for(checkpoints, run)
+    run.send_signal(signal.SIGKILL)
+    assert run.wait() == -signal.SIGKILL
+    assert not EDITOR.exists()
+    while find_process("RayTrainWorker"):  # Ray ends what the driver started
+        time.sleep(0.1)
+
+    run = subprocess.Popen(
+        stage_command("train", "styleae"), env=stage_environment(), stdout=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: epochs_reported() >= 2, run)
+    rows = [
+        json.loads(line)
+        for path in Path(".work/train").glob("*.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    assert rows[0]["epoch"] >= 3  # it went on, it did not begin again
+    for worker in find_process("RayTrainWorker"):
+        os.kill(worker, signal.SIGKILL)
+    output, _ = run.communicate()
+    assert run.returncode == 0, output
+
+    assert (EDITOR / "weights.safetensors").read_bytes() == Path("expected/weights.safetensors").read_bytes()
+    assert [int(row["epoch"]) for row in history()] == list(range(EPOCHS))
+    assert not list(Path(".work/train").iterdir())
+
+
+def test_two_workers_have_the_losses_of_one(project):
+    make_tiny_project(project, {"cluster.train.workers": 2, "cluster.train.cpus": 0.5})
+    fill_labels()
+    fill_metric()
+    expected = train_without_ray("styleae")
+    run = run_stage(project, "train", "styleae")
+    assert run.returncode == 0, run.stderr
+    for name in ("loss", "val_loss"):
+        found = [float(row[name]) for row in history()]
+        assert found == pytest.approx([row[name] for row in expected], rel=1e-3)
+
+
+def test_closed_form_goes_the_same_way(project):
+    make_tiny_project(project)
+    fill_labels()
+    fill_metric()
+    train_without_ray("interfacegan")
+    run = run_stage(project, "train", "interfacegan")
+    assert run.returncode == 0, run.stderr
+    found = Path("models/interfacegan")
+    assert (found / "weights.safetensors").read_bytes() == Path("expected/weights.safetensors").read_bytes()
+    assert load_editor(found).kind == "interfacegan"
+    assert json.loads((found / "run.json").read_text())["run_id"] is None
+
+
+def test_an_error_in_a_worker_is_one_line_and_is_not_tried_again(project):
+    make_tiny_project(project)
+    fill_labels()  # and no pull-back metric, which the editor asks for in the worker
+    run = run_stage(project, "train", "styleae")
+    assert run.returncode == 1
+    assert "expected the pull-back metric" in run.stderr and run.stderr.count("\n") == 1
+    assert not EDITOR.exists()

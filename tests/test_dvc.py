@@ -1,0 +1,126 @@
+"""``dvc.yaml`` names what each stage really uses: its script, the modules it imports, its folders."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline import paths
+
+ROOT = Path(__file__).parents[1]
+STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+# Modules that never change what a stage makes: how parameters are read (their values are dependencies), what
+# people see, where stages run.
+BESIDE = {
+    f"pipeline/{name}.py"
+    for name in (
+        "__init__",
+        "cluster",
+        "config",
+        "console",
+        "editors/settings",
+        "errors",
+        "local_head",
+        "mlflow_store",
+        "paths",
+        "reporting",
+        "resources",
+        "sections",
+        "tracking",
+    )
+}
+# Read as files rather than imported.
+LOADED = {"pipeline/explorer.html", "pipeline/serving_model.py"}
+KINDS = {"pipeline/editors/style_ae.py", "pipeline/editors/interfacegan.py"}
+# What editors import to be trained; a trained one is its tensors and its own file.
+TRAINING = {f"pipeline/editors/{name}.py" for name in ("losses", "probe", "style_ae_training")} | {
+    "pipeline/generators/pullback.py"
+}
+
+
+def body(name: str) -> dict[str, Any]:
+    return STAGES[name].get("do", STAGES[name])
+
+
+def module_file(module: str) -> str | None:
+    """The file of a module of ours."""
+    for path in (ROOT / f"{module.replace('.', '/')}.py", ROOT / module.replace(".", "/") / "__init__.py"):
+        if module.partition(".")[0] == "pipeline" and path.is_file():
+            return path.relative_to(ROOT).as_posix()
+    return None
+
+
+def imported(path: str) -> set[str]:
+    """The files of ours that a file imports, inside functions too."""
+    names = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    packages = {".".join(name.split(".")[:i]) for name in names for i in range(1, name.count(".") + 1)}
+    return {file for name in names | packages if (file := module_file(name))}
+
+
+def closure(script: str) -> set[str]:
+    """All files of ours that a script imports, directly or not, without those that stand beside the work."""
+    found, waiting = {script}, [script]
+    while waiting:
+        for file in imported(waiting.pop()) - found - BESIDE:
+            found.add(file)
+            waiting.append(file)
+    return found
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_the_code_it_imports(stage: str) -> None:
+    deps, needed = body(stage)["deps"], closure(f"stages/{stage}.py")
+    if "pipeline/editors/${item.kind}.py" in deps:
+        needed -= KINDS
+    if stage == "evaluate":
+        needed -= TRAINING
+    assert not {file for file in needed if not any(file == dep or file.startswith(f"{dep}/") for dep in deps)}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_no_code_that_it_does_not_import(stage: str) -> None:
+    used = closure(f"stages/{stage}.py") | {"pipeline/editors/${item.kind}.py"}
+    code = [
+        dep for dep in body(stage)["deps"] if dep.startswith(("pipeline/", "stages/")) and dep not in LOADED
+    ]
+    assert not [dep for dep in code if not any(file == dep or file.startswith(f"{dep}/") for file in used)]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_script_command_and_stage_share_a_name(stage: str) -> None:
+    assert body(stage)["cmd"].split()[:3] == ["python", "-m", f"stages.{stage}"]
+    assert (ROOT / f"stages/{stage}.py").is_file()
+
+
+def outputs(stage: str) -> dict[str, dict[str, Any]]:
+    """Path → options of everything that a stage makes."""
+    entries = [entry for key in ("outs", "metrics", "plots") for entry in body(stage).get(key, [])]
+    return {path: options for entry in entries for path, options in entry.items()}
+
+
+def test_outputs_are_where_the_stages_write() -> None:
+    made = {path.replace("${key}", "ED") for stage in STAGES for path in outputs(stage)}
+    folders = [paths.LATENTS, paths.LABELS, paths.PULLBACK, paths.COMPARE, paths.PUBLISH]
+    assert {path.as_posix() for path in folders} <= made
+    per_editor = {Path(path).parent for path in made - {path.as_posix() for path in folders}}
+    assert per_editor == {paths.editor_folder("ED"), paths.report_folder("ED")}
+
+
+def test_a_failing_stage_keeps_the_outputs_of_the_last_run() -> None:
+    assert all(options.get("persist") for stage in STAGES for options in outputs(stage).values())
+
+
+def test_every_section_of_the_parameters_belongs_to_a_stage() -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    used = {name.partition(".")[0] for stage in STAGES for name in body(stage)["params"]}
+    assert params.keys() - {"cluster"} == used
