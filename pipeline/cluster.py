@@ -16,7 +16,6 @@ __all__ = [
     "fit",
     "fit_workers",
     "map_shards",
-    "root_error",
     "run_and_exit",
     "shared_local",
     "start_local",
@@ -150,7 +149,7 @@ def _session(address: str, **options: Any) -> Iterator[str]:  # noqa: ANN401
 
 
 def _log_level() -> int:
-    return logging.INFO if verbose() else logging.ERROR
+    return logging.INFO if verbose() else logging.CRITICAL  # what is an error is raised, too
 
 
 def _set_log_level() -> None:
@@ -246,15 +245,20 @@ def map_shards(
         fn_constructor_args=(os.getcwd(), actor_class, {**actor_kwargs, "device": got.device}),
     )
     results: dict[int, Mapping[str, Any]] = {}
-    with _plain_errors():
-        for row in dataset.iter_rows():
-            results[row["index"]] = pickle.loads(row["result"])
-            on_result(results[row["index"]])
+    for row in dataset.iter_rows():
+        result = pickle.loads(row["result"])
+        if isinstance(result, Exception):
+            raise result
+        results[row["index"]] = result
+        on_result(result)
     return [results[index] for index in range(len(shards))]
 
 
 class _Mapper:
-    """An actor of Ray Data: one row holds one shard, pickled, so that arrays of any shape pass unchanged."""
+    """An actor of Ray Data: one row holds one shard, pickled, so that arrays of any shape pass unchanged.
+
+    An error that users can mend is a result, too: Ray would bury it under its own, or try again.
+    """
 
     def __init__(self, folder: str, actor_class: type, kwargs: Mapping[str, Any]) -> None:
         import torch
@@ -263,32 +267,19 @@ class _Mapper:
         torch.set_num_threads(1)
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.deterministic = True
-        self.actor: ShardActor = actor_class(**kwargs)
+        self.actor: ShardActor | Exception
+        try:
+            self.actor = actor_class(**kwargs)
+        except (PipelineError, OSError) as error:
+            self.actor = error
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        result = self.actor(pickle.loads(batch["shard"][0]))
-        return {"index": batch["index"], "result": [pickle.dumps(dict(result))]}
+        return {"index": batch["index"], "result": [pickle.dumps(self._result(batch["shard"][0]))]}
 
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """What an actor raised, without Ray's wrapping, when it is something that users can mend."""
-    try:
-        yield
-    except Exception as error:
-        raise root_error(error) from error
-
-
-def root_error(error: BaseException) -> BaseException:
-    """The ``PipelineError`` or ``OSError`` behind an error that Ray wraps, else the error itself."""
-    seen: list[BaseException] = []
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        cause = waiting.pop()
-        if cause is None or cause in seen:
-            continue
-        if isinstance(cause, PipelineError) or type(cause) is OSError:
-            return cause
-        seen.append(cause)
-        waiting += [cause.__cause__, cause.__context__, getattr(cause, "cause", None)]
-    return error
+    def _result(self, shard: bytes) -> dict[str, Any] | Exception:
+        if isinstance(self.actor, Exception):
+            return self.actor
+        try:
+            return dict(self.actor(pickle.loads(shard)))
+        except (PipelineError, OSError) as error:
+            return error

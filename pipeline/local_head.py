@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline.errors import PipelineError
-from pipeline.weights import write_atomic
 
 VARIABLE = "PIPELINE_RAY_ADDRESS"
 START_SECONDS = 120.0
@@ -80,8 +79,8 @@ def shared_address() -> str | None:
 def run_and_exit(main: Callable[..., int], *arguments: str) -> NoReturn:
     """Run a stage and end the process with its status, without the destructors of Ray's native library.
 
-    A thread of that library may still answer a request when they run, and then they wait for it for ever: seen
-    with Ray 2.60, on a busy machine. Everything of ours is closed by then.
+    A thread of that library may still answer a request when they run, and they wait for it for ever (seen
+    with Ray 2.60). Everything of ours is closed by then.
     """
     try:
         status = main(*arguments)
@@ -157,7 +156,8 @@ def _serve(place: str) -> int:
     threading.Thread(target=_watch, args=(folder / "owner", ended), daemon=True).start()
     with start_local() as address:
         signal.signal(signal.SIGTERM, lambda signum, frame: ended.set())
-        write_atomic(folder / "address", address.encode())
+        (folder / "new").write_text(address)
+        os.replace(folder / "new", folder / "address")
         ended.wait()
     shutil.rmtree(folder, ignore_errors=True)
     return 0

@@ -18,8 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import Ridge
-from sklearn.svm import LinearSVC
 from torch import Tensor
 
 from pipeline.attributes import nearest_name
@@ -119,11 +117,15 @@ def _unit(rows: Array) -> Array:
 
 def _ridge(x: Array, attrs: Array, alpha: float) -> Array:
     """Regression coefficients ``[K, w_dim]``."""
+    from sklearn.linear_model import Ridge  # takes seconds, and only this fit needs it
+
     return np.asarray(Ridge(alpha=alpha).fit(x, attrs).coef_).reshape(attrs.shape[1], -1)
 
 
 def _svm_normal(x: Array, scores: Array, settings: InterfaceGANParams, seed: int) -> Array:
     """The normal ``[w_dim]`` of the boundary between the lowest and the highest scores."""
+    from sklearn.svm import LinearSVC
+
     count = max(1, int(settings.confident_share * len(scores)))
     order = np.argsort(scores, kind="stable")
     rows = np.concatenate([order[:count], order[-count:]])

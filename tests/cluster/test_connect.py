@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from pipeline.cluster import connect, root_error
+from pipeline.cluster import connect
 from pipeline.errors import PipelineError
 from pipeline.local_head import VARIABLE, shared_address, shared_local
 from pipeline.resources import ClusterParams
@@ -30,17 +30,3 @@ def test_sharing_starts_nothing_by_itself_and_leaves_nothing():
 def test_nothing_is_shared_outside(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
     assert shared_address() is None
-
-
-def test_the_error_behind_a_wrapped_one_is_found():
-    wrapped = RuntimeError("a long traceback")
-    wrapped.cause = PipelineError("expected x")
-    try:
-        raise ValueError("task failed") from wrapped
-    except ValueError as error:
-        assert str(root_error(error)) == "expected x"
-
-
-def test_an_unknown_error_stays_what_it_is():
-    error = ValueError("a bug")
-    assert root_error(error) is error

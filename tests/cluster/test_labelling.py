@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -47,11 +46,10 @@ def test_killed_and_resumed_with_other_actors_gives_the_same_bytes(project):
     os.rename(LABELS, "expected")
 
     set_actors(2)
-    run = subprocess.Popen(stage_command("label"), env=stage_environment(), stdout=subprocess.DEVNULL)
-    while not seals() and run.poll() is None:
-        time.sleep(0.005)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
+    with subprocess.Popen(stage_command("label"), env=stage_environment(), stdout=subprocess.DEVNULL) as run:
+        while not seals() and run.poll() is None:
+            time.sleep(0.005)
+        run.kill()
     time.sleep(1)  # what was in flight may still arrive
     done = {path.name.removesuffix(".json") for path in seals()}
     assert 0 < len(done) < SHARDS

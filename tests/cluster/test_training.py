@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -74,46 +76,52 @@ def history() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def epochs_reported() -> int:
-    return sum(len(path.read_text().splitlines()) for path in Path(".work/train").glob("*.jsonl"))
+def reported() -> list[dict[str, float]]:
+    """The epochs that the running training has told its driver of."""
+    files = Path(".work/train").glob("*.jsonl")
+    return [
+        json.loads(line) for path in files for line in path.read_text().splitlines() if line.endswith("}")
+    ]
 
 
-def checkpoints() -> list[Path]:
-    return list(Path(".work/train").glob("styleae-*/checkpoint_*"))
+def snapshots() -> list[Path]:
+    """What Ray Train writes when it has taken a checkpoint over."""
+    return list(Path(".work/train").glob("styleae-*/checkpoint_manager_snapshot.json"))
 
 
-def wait_for(condition, run: subprocess.Popen) -> None:
-    while not condition() and run.poll() is None:
-        time.sleep(0.01)
+@contextlib.contextmanager
+def training(until: Callable[[], object]) -> Iterator[subprocess.Popen[str]]:
+    """The train stage, running, when the condition holds."""
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen(
+        stage_command("train", "styleae"), env=stage_environment(), text=True, **pipes
+    ) as run:
+        try:
+            while not until() and run.poll() is None:
+                time.sleep(0.01)
+            yield run
+        finally:
+            run.kill()
 
 
 def test_killed_driver_and_killed_worker_give_the_same_weights(labelled, find_process):
     train_without_ray("styleae")
 
-    run = subprocess.Popen(
-        stage_command("train", "styleae"), env=stage_environment(), stdout=subprocess.DEVNULL
-    )
-    wait_for(checkpoints, run)
-    run.send_signal(signal.SIGKILL)
-    assert run.wait() == -signal.SIGKILL
+    with training(until=snapshots) as run:
+        run.kill()
+        assert run.wait() == -signal.SIGKILL
     assert not EDITOR.exists()
     while find_process("RayTrainWorker"):  # Ray ends what the driver started
         time.sleep(0.1)
+    for lines in Path(".work/train").glob("*.jsonl"):
+        lines.unlink()
 
-    run = subprocess.Popen(
-        stage_command("train", "styleae"), env=stage_environment(), stdout=subprocess.PIPE, text=True
-    )
-    wait_for(lambda: epochs_reported() >= 2, run)
-    rows = [
-        json.loads(line)
-        for path in Path(".work/train").glob("*.jsonl")
-        for line in path.read_text().splitlines()
-    ]
-    assert rows[0]["epoch"] >= 3  # it went on, it did not begin again
-    for worker in find_process("RayTrainWorker"):
-        os.kill(worker, signal.SIGKILL)
-    output, _ = run.communicate()
-    assert run.returncode == 0, output
+    with training(until=lambda: len(reported()) >= 2) as run:
+        assert reported()[0]["epoch"] >= 3  # it went on, it did not begin again
+        for worker in find_process("RayTrainWorker"):
+            os.kill(worker, signal.SIGKILL)
+        _, errors = run.communicate()
+    assert (run.returncode, errors) == (0, "")
 
     assert (EDITOR / "weights.safetensors").read_bytes() == Path("expected/weights.safetensors").read_bytes()
     assert [int(row["epoch"]) for row in history()] == list(range(EPOCHS))
