@@ -33,10 +33,9 @@ def summarise() -> None:
     with open(path, newline="") as file:
         heading, *rows = csv.reader(file)
     console.console.print()
-    shown = [
-        i for i, name in enumerate(heading) if not name.endswith(("_low", "_high"))
-    ]  # intervals: table.md
-    console.table([heading[i] for i in shown], [[_shorten(row[i]) for i in shown] for row in rows])
+    names, *metrics = zip(heading, *rows, strict=True)  # a row for each metric: names never have to be cut
+    shown = [m for m in metrics if not m[0].endswith(("_low", "_high"))]  # the intervals stand in table.md
+    console.table(["", *names[1:]], [[m[0], *map(_shorten, m[1:])] for m in shown])
     editors = list(load_params().editor)
     console.console.print("\n[bold]Pictures[/]")
     for place in _pictures(editors):
