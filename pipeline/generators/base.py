@@ -20,19 +20,24 @@ class Generator(nn.Module, ABC):
 
     Attributes:
         z_dim: width of the input noise.
+        c_dim: number of classes; 0 for an unconditional generator.
         w_dim: width of the style vector.
         num_ws: number of style inputs of the synthesis network.
         img_resolution: height and width of the images, in pixels.
     """
 
     z_dim: int
+    c_dim: int = 0
     w_dim: int
     num_ws: int
     img_resolution: int
 
     @abstractmethod
-    def mapping(self, z: Tensor, truncation_psi: float = 1.0) -> Tensor:
-        """Style vectors ``[N, w_dim]`` of noise ``[N, z_dim]``; ``truncation_psi`` < 1 nears their mean."""
+    def mapping(self, z: Tensor, truncation_psi: float = 1.0, c: Tensor | None = None) -> Tensor:
+        """Style vectors ``[N, w_dim]`` of noise ``[N, z_dim]``; ``truncation_psi`` < 1 nears their mean.
+
+        A conditional generator needs class labels ``c [N, c_dim]``, one-hot; any other refuses them.
+        """
 
     @abstractmethod
     def synthesis(self, ws: Tensor, noise_mode: NoiseMode = "const") -> Tensor:

@@ -36,7 +36,7 @@ def upsampling_conv(x: Tensor, weight: Tensor, fir: Tensor) -> Tensor:
     """Transposed convolution of stride 2, then the filter with gain 4.
 
     Arguments:
-        x: ``[N, I, H, W]``; the result is ``[N, O, 2H, 2W]``.
+        x: ``[N, I, H, W]``; the result is ``[N, O, 2H, 2W]``, of its type.
         weight: ``[O, I, 3, 3]``.
         fir: the 4×4 filter.
     """
@@ -44,14 +44,14 @@ def upsampling_conv(x: Tensor, weight: Tensor, fir: Tensor) -> Tensor:
     taps = weight.reshape(out_channels, in_channels, 9)
     kernels = torch.tensordot(taps, subpixel_basis(fir), dims=1)  # [O, I, 4, 9]
     kernels = kernels.permute(2, 0, 1, 3).reshape(4 * out_channels, in_channels, 3, 3)
-    y = F.conv2d(x, kernels.contiguous(memory_format=torch.channels_last), padding=1)
+    y = F.conv2d(x, kernels.to(x.dtype).contiguous(memory_format=torch.channels_last), padding=1)
     return interleave(y, out_channels)
 
 
 def upsample_image(img: Tensor, fir: Tensor) -> Tensor:
     """Zeros between the pixels, then the filter with gain 4: ``[N, C, H, W]`` → ``[N, C, 2H, 2W]``."""
     n, channels, height, width = img.shape
-    delta = subpixel_basis(fir)[4].view(4, 1, 3, 3)
+    delta = subpixel_basis(fir)[4].view(4, 1, 3, 3).to(img.dtype)
     y = F.conv2d(img.reshape(n * channels, 1, height, width), delta, padding=1)
     return F.pixel_shuffle(y, 2).view(n, channels, 2 * height, 2 * width)
 

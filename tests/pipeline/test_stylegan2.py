@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.signal import correlate2d
 from torch import Tensor
 
 from pipeline.errors import PipelineError
@@ -16,8 +15,7 @@ from pipeline.generators import StyleGAN2, load_generator
 from pipeline.generators.layers import SynthesisLayer, ToRGB
 from pipeline.generators.resampling import fir_filter, upsample_image
 from pipeline.weights import save_weights
-
-FIR = np.outer([1.0, 3.0, 3.0, 1.0], [1.0, 3.0, 3.0, 1.0]) / 64.0
+from tests.pipeline import reference_stylegan2 as reference
 
 
 def tiny(**changes: object) -> StyleGAN2:
@@ -36,36 +34,18 @@ def tiny(**changes: object) -> StyleGAN2:
     return generator
 
 
-def reference_layer(layer: SynthesisLayer, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Section 2.2 of the paper: scale the weights, normalise them, convolve, filter, activate."""
-    p = {name: t.detach().double().numpy() for name, t in layer.state_dict().items()}
-    images = []
-    for xi, wi in zip(x, w, strict=True):
-        style = p["affine.weight"] @ wi / np.sqrt(len(wi)) + p["affine.bias"]
-        weight = p["weight"] * style[None, :, None, None]
-        weight /= np.sqrt((weight**2).sum(axis=(1, 2, 3), keepdims=True) + 1e-8)
-        features = up_convolution(xi, weight) if layer.up else convolution(xi, weight)
-        features += p["noise_const"] * p["noise_strength"] + p["bias"][:, None, None]
-        images.append(np.where(features > 0, features, 0.2 * features) * np.sqrt(2))
-    return np.stack(images)
+def plain(module: torch.nn.Module) -> dict[str, np.ndarray]:
+    """A module's tensors for the reference."""
+    return {name: t.detach().double().numpy() for name, t in module.state_dict().items()}
 
 
-def convolution(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    pairs = [
-        [correlate2d(channel, kernel, mode="same") for channel, kernel in zip(x, w, strict=True)]
-        for w in weight
-    ]
-    return np.array(pairs).sum(axis=1)
-
-
-def up_convolution(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Every input pixel stamps the kernel at twice its place; then the filter with gain 4 and padding 1."""
-    _, height, width = x.shape
-    stamped = np.zeros((len(weight), 2 * height + 1, 2 * width + 1))
-    for i in range(height):
-        for j in range(width):
-            stamped[:, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3] += np.einsum("oihw,i->ohw", weight, x[:, i, j])
-    return np.stack([correlate2d(np.pad(s, 1), 4 * FIR, mode="valid") for s in stamped])
+def lively(**changes: object) -> StyleGAN2:
+    """A generator whose every tensor matters, with features and pictures of ordinary size."""
+    generator = tiny(**changes)
+    for name, buffer in generator.named_buffers():
+        if name.endswith("w_avg"):
+            torch.nn.init.normal_(buffer)
+    return generator.eval().requires_grad_(False)
 
 
 @pytest.mark.parametrize("up", [False, True])
@@ -75,7 +55,10 @@ def test_modulated_convolution_equals_the_plain_reference(up: bool) -> None:
     layer.noise_strength.data.fill_(0.3)
     layer.bias.data.normal_()
     x, w = torch.randn(3, 5, 6, 6, dtype=torch.float64), torch.randn(3, 8, dtype=torch.float64)
-    expected = reference_layer(layer, x.numpy(), w.numpy())
+    images = [
+        reference.layer(plain(layer), xi, wi, up=up) for xi, wi in zip(x.numpy(), w.numpy(), strict=True)
+    ]
+    expected = np.stack(images)
     np.testing.assert_allclose(layer.double()(x, w, "const").detach().numpy(), expected, rtol=0, atol=1e-12)
     single = layer.float()(x.float(), w.float(), "const").detach().numpy()
     np.testing.assert_allclose(single, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
@@ -83,13 +66,105 @@ def test_modulated_convolution_equals_the_plain_reference(up: bool) -> None:
 
 def test_image_upsampling_equals_zeros_between_pixels_and_the_filter() -> None:
     img = torch.randn(2, 3, 5, 5, dtype=torch.float64)
-    spread = np.zeros((2, 3, 10, 10))
-    spread[:, :, ::2, ::2] = img
-    padded = np.pad(spread, ((0, 0), (0, 0), (2, 1), (2, 1)))
-    expected = [[correlate2d(channel, 4 * FIR, mode="valid") for channel in sample] for sample in padded]
+    expected = np.stack([reference.upsample(sample) for sample in img.numpy()])
     np.testing.assert_allclose(
         upsample_image(img, fir_filter().double()).numpy(), expected, rtol=0, atol=1e-14
     )
+
+
+RESOLUTIONS = [4, 8, 16, 32, 64, 128, 256, 512, 1024]
+
+
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+def test_images_equal_the_plain_reference_at_every_resolution(resolution: int) -> None:
+    widths = {res: max(2, 24 // res) for res in RESOLUTIONS}
+    generator = lively(img_resolution=resolution, channels=widths, conv_clamp=256.0)
+    ws = torch.randn(1, generator.num_ws, 8)
+    expected = reference.reference_image(plain(generator), generator.config(), ws[0].double().numpy())
+    found = generator.synthesis(ws)[0].numpy()
+    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("clamp", [None, 0.7])
+@pytest.mark.parametrize("block", ["skip", "resnet", "orig"])
+def test_every_architecture_equals_the_plain_reference(block: str, clamp: float | None) -> None:
+    generator = lively(block_architecture=block, conv_clamp=clamp).double()
+    ws = torch.randn(2, generator.num_ws, 8, dtype=torch.float64)
+    expected = [reference.reference_image(plain(generator), generator.config(), row) for row in ws.numpy()]
+    np.testing.assert_allclose(generator.synthesis(ws).numpy(), np.stack(expected), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("c_dim", [0, 3])
+def test_styles_equal_the_plain_reference(c_dim: int) -> None:
+    generator = lively(c_dim=c_dim).double()
+    z = torch.randn(4, 6, dtype=torch.float64)
+    c = torch.eye(3, dtype=torch.float64)[[0, 2, 1, 2]] if c_dim else None
+    expected = reference.reference_styles(
+        plain(generator), generator.config(), z.numpy(), None if c is None else c.numpy()
+    )
+    np.testing.assert_allclose(generator.mapping(z, c=c).numpy(), expected, rtol=0, atol=1e-12)
+
+
+def test_classes_give_different_styles_and_are_asked_for() -> None:
+    generator, z = lively(c_dim=2), torch.randn(1, 6)
+    one, other = (generator.mapping(z, c=torch.eye(2)[[k]]) for k in (0, 1))
+    assert (one - other).abs().max() > 0.01
+    with pytest.raises(ValueError, match=r"class labels c of shape \[N, 2\], got none"):
+        generator.mapping(z)
+    with pytest.raises(ValueError, match=r"shape \[N, 0\], got \[1, 2\]"):
+        tiny().mapping(z, c=torch.eye(2)[:1])
+
+
+def relative_error(found: Tensor, exact: Tensor) -> float:
+    return float((found - exact).square().mean().sqrt() / exact.square().mean().sqrt())
+
+
+LOWER = [(torch.float16, 2e-3), (torch.bfloat16, 2e-2)]
+
+
+@pytest.mark.parametrize(("dtype", "bound"), LOWER)
+@pytest.mark.parametrize("block", ["skip", "resnet", "orig"])
+def test_lower_precision_stays_near_single(block: str, dtype: torch.dtype, bound: float) -> None:
+    generator = lively(
+        img_resolution=64, channel_base=256, channels=None, block_architecture=block, conv_clamp=256.0
+    )
+    ws = torch.randn(2, generator.num_ws, 8)
+    with torch.autocast("cpu", dtype):
+        found = generator.synthesis(ws)
+    assert found.dtype == torch.float32
+    assert 0 < relative_error(found, generator.synthesis(ws)) < bound
+
+
+@pytest.mark.parametrize(("dtype", "bound"), LOWER)
+def test_nothing_overflows_at_1024_when_styles_and_features_are_large(
+    dtype: torch.dtype, bound: float
+) -> None:
+    widths = {res: 512 if res <= 16 else 4 for res in RESOLUTIONS}
+    generator = lively(img_resolution=1024, channels=widths, conv_clamp=256.0)
+    for layer in (m for m in generator.modules() if isinstance(m, SynthesisLayer)):
+        layer.affine.bias.fill_(100.0)  # style.square() alone is at the end of half precision's range
+        layer.bias.mul_(100.0)  # features reach the clamp
+    ws = torch.randn(1, generator.num_ws, 8)
+    with torch.autocast("cpu", dtype):
+        found = generator.synthesis(ws)
+    assert torch.isfinite(found).all()
+    assert relative_error(found, generator.synthesis(ws)) < bound
+
+
+def test_half_precision_without_a_clamp_is_refused() -> None:
+    with torch.autocast("cpu", torch.float16), pytest.raises(PipelineError, match="conv_clamp.*bf16"):
+        tiny(conv_clamp=None).synthesis(torch.randn(1, 6, 8))
+
+
+@pytest.mark.parametrize("block", ["resnet", "orig"])
+def test_only_the_skip_architecture_stops_at_a_lower_resolution(block: str) -> None:
+    with pytest.raises(ValueError, match=f"skip generator.*{block}"):
+        tiny(block_architecture=block).synthesis(torch.randn(1, 6, 8), resolution=8)
+
+
+def test_an_unknown_architecture_of_blocks_is_refused() -> None:
+    with pytest.raises(PipelineError, match="block_architecture.*'dense'"):
+        tiny(block_architecture="dense")
 
 
 def test_torgb_is_modulated_and_not_demodulated() -> None:
@@ -175,10 +250,14 @@ def test_tensor_names_are_the_official_ones() -> None:
     rgb = {"weight", "bias", "affine.weight", "affine.bias"}
     names = {"mapping.w_avg", "synthesis.b4.const"}
     names |= {f"mapping.fc{i}.{kind}" for i in (0, 1) for kind in ("weight", "bias")}
+    skip = {f"synthesis.b{res}.skip.{name}" for res in (8, 16) for name in ("weight", "resample_filter")}
+    embed = {"mapping.embed.weight", "mapping.embed.bias"}
     for res in (4, 8, 16):
         names |= {f"synthesis.b{res}.resample_filter"} | {f"synthesis.b{res}.torgb.{n}" for n in rgb}
         names |= {f"synthesis.b{res}.{conv}.{n}" for conv in ("conv0", "conv1")[res == 4 :] for n in layer}
     assert set(tiny().state_dict()) == names
+    early = {name for name in names if ".b4.torgb" in name or ".b8.torgb" in name}
+    assert set(tiny(block_architecture="resnet", c_dim=3).state_dict()) == (names - early) | skip | embed
 
 
 def test_num_ws_is_the_number_of_convolutions_and_one() -> None:
@@ -233,7 +312,7 @@ def test_loading_names_an_unknown_argument(tmp_path: Path) -> None:
         load_generator(saved(tmp_path, tiny(), colour="blue"))
 
 
-@pytest.mark.parametrize("resolution", [4, 48])
+@pytest.mark.parametrize("resolution", [2, 48])
 def test_a_resolution_that_cannot_be_is_refused(resolution: int) -> None:
     with pytest.raises(PipelineError, match=f"power of two.*{resolution}"):
         tiny(img_resolution=resolution)
