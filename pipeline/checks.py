@@ -10,6 +10,7 @@ from pipeline.config import Params
 from pipeline.errors import PipelineError
 from pipeline.generators import load_generator
 from pipeline.labelers import load_embedder, load_labeler
+from pipeline.sampling import draw_styles
 
 
 @torch.no_grad()
@@ -21,7 +22,8 @@ def check_networks(params: Params) -> None:
             another number of columns than it promises, or a network gives numbers that are not finite.
     """
     generator = load_generator(params.generator.weights)
-    img = generator.synthesize(generator.mapping(torch.zeros(1, generator.z_dim)))
+    origin = params.generator
+    img = generator.synthesize(draw_styles(generator, 0, [0], origin.truncation_psi, origin.class_label))
     if img.shape[1] != 3 or not torch.isfinite(img).all():
         raise PipelineError(
             f"expected finite RGB images, got shape {list(img.shape)} and mean {img.mean().item()}, "

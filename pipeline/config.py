@@ -50,15 +50,18 @@ class GeneratorParams:
         name: what reports call it.
         weights: its folder, ``weights.safetensors`` and ``config.json``.
         truncation_psi: how far styles keep from the mean style, in (0, 1]; 1 is no truncation.
+        class_label: the class that a conditional generator makes, from 0 on; ``None`` draws one for each row.
     """
 
     name: str
     weights: str
     truncation_psi: float = 1.0
+    class_label: int | None = None
 
     def __post_init__(self) -> None:
-        """Check the range."""
+        """Check the ranges."""
         require(self, "truncation_psi", above=0, at_most=1)
+        require(self, "class_label", at_least=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

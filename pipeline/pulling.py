@@ -21,7 +21,7 @@ from pipeline.config import Params
 from pipeline.errors import PipelineError
 from pipeline.generators import load_generator
 from pipeline.generators.pullback import convergence, metric_products, normalise
-from pipeline.rows import row_normals
+from pipeline.sampling import draw_styles
 from pipeline.weights import weights_digest
 
 
@@ -32,20 +32,23 @@ class PullbackActor:
         generator: folder of the generator.
         seed: seeds latents and image noise.
         truncation_psi: see :meth:`Generator.mapping`.
+        class_label: see :func:`pipeline.sampling.draw_styles`.
         batch_size: products at once.
         device: where torch computes.
     """
 
     def __init__(
-        self, generator: str, seed: int, truncation_psi: float, batch_size: int, device: str
+        self,
+        generator: str,
+        seed: int,
+        truncation_psi: float,
+        class_label: int | None,
+        batch_size: int,
+        device: str,
     ) -> None:
         self.generator = load_generator(generator, device)
-        self.seed, self.truncation_psi, self.batch_size, self.device = (
-            seed,
-            truncation_psi,
-            batch_size,
-            device,
-        )
+        self.seed, self.truncation_psi, self.class_label = seed, truncation_psi, class_label
+        self.batch_size, self.device = batch_size, device
 
     def __call__(self, shard: Mapping[str, Any]) -> dict[str, Any]:
         """The sum of the products of the rows ``first`` to ``stop``, ``[w_dim, w_dim]``, float64."""
@@ -57,10 +60,8 @@ class PullbackActor:
         assert isinstance(total, Tensor)
         return {"count": len(ids), "total": total.numpy()}
 
-    @torch.no_grad()
     def _styles(self, ids: np.ndarray) -> Tensor:
-        z = torch.from_numpy(row_normals(self.seed, ids, self.generator.z_dim)).to(self.device)
-        return self.generator.mapping(z, self.truncation_psi)
+        return draw_styles(self.generator, self.seed, ids, self.truncation_psi, self.class_label, self.device)
 
 
 def estimate_metric(
@@ -85,6 +86,7 @@ def estimate_metric(
         "generator": generator,
         "seed": asked.seed,
         "truncation_psi": params.generator.truncation_psi,
+        "class_label": params.generator.class_label,
         "batch_size": asked.batch_size,
     }
     with connect(params.cluster):
@@ -103,6 +105,7 @@ def estimate_metric(
     report = {
         "generator": weights_digest(generator),
         "truncation_psi": params.generator.truncation_psi,
+        "class_label": params.generator.class_label,
         "products": asked.products,
         "seed": asked.seed,
         "rms_pixel_change_per_unit": float((whole.trace() / len(whole)).sqrt()),

@@ -49,11 +49,13 @@ REQUIREMENTS = (
 
 
 def model_digest(editor: Path, params: Params) -> str:
-    """What makes two served models the same: editor, generator and truncation."""
+    """What makes two served models the same: editor, generator, truncation and class."""
+    origin = params.generator
     parts = (
         weights_digest(editor),
-        weights_digest(params.generator.weights),
-        params.generator.truncation_psi,
+        weights_digest(origin.weights),
+        origin.truncation_psi,
+        origin.class_label,
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -79,7 +81,10 @@ def log_editor(
             python_model=str(CODE / "serving_model.py"),
             artifacts=artifacts,
             code_paths=[str(CODE)],
-            model_config={"truncation_psi": params.generator.truncation_psi},
+            model_config={
+                "truncation_psi": params.generator.truncation_psi,
+                "class_label": params.generator.class_label,
+            },
             signature=_signature(editor.columns),
             input_example=_example(editor.columns),
             pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in REQUIREMENTS],

@@ -14,6 +14,7 @@ __all__ = [
     "latents_schema",
     "latents_table",
     "refuse_unfinite",
+    "row_classes",
     "row_normals",
     "split_of",
     "to_tensors",
@@ -31,6 +32,7 @@ from torch import Tensor
 from pipeline.errors import PipelineError
 
 SPLITS = ("train", "val", "test")
+CLASS_STREAM = 1 << 61  # added to the ids, so that classes are independent of the noise with the same seed
 BLOCK = 20  # consecutive ids of which one is for validation and one for the test: 90/5/5
 
 Split = Literal["train", "val", "test"]
@@ -47,6 +49,14 @@ def row_normals(seed: int, ids: ArrayLike, dim: int) -> NDArray[np.float32]:
     rows = [np.random.Philox(key=np.array([seed, i], dtype=np.uint64)) for i in np.asarray(ids).tolist()]
     normals = [np.random.Generator(row).standard_normal(dim) for row in rows]
     return np.stack(normals).astype(np.float32) if normals else np.empty((0, dim), dtype=np.float32)
+
+
+def row_classes(seed: int, ids: ArrayLike, classes: int) -> NDArray[np.int64]:
+    """Uniform class numbers ``[N]`` below ``classes``; row i is a function of ``(seed, ids[i])`` alone."""
+    rows = [
+        np.random.Philox(key=np.array([seed, i + CLASS_STREAM], np.uint64)) for i in np.asarray(ids).tolist()
+    ]
+    return np.array([np.random.Generator(row).integers(classes) for row in rows], dtype=np.int64)
 
 
 def split_of(ids: ArrayLike) -> NDArray[np.int32]:

@@ -1,8 +1,8 @@
-"""The latents: style vectors of noise that depends on the seed and the row number alone."""
+"""The latents: style vectors of noise, and classes, that depend on the seed and the row number alone."""
 
 from __future__ import annotations
 
-__all__ = ["sample_latents", "style_vectors"]
+__all__ = ["draw_styles", "sample_latents", "style_vectors"]
 
 import tempfile
 from collections.abc import Callable
@@ -11,35 +11,75 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
-from pipeline.config import SampleParams
+from pipeline.config import GeneratorParams, SampleParams
 from pipeline.data import (
     Manifest,
     latents_schema,
     latents_table,
     part_name,
     replace_folder,
-    row_normals,
     write_manifest,
     write_part,
 )
+from pipeline.errors import PipelineError
 from pipeline.generators.base import Generator
+from pipeline.rows import row_classes, row_normals
 
 # Matrix products may round differently for another number of rows: a row always goes with the same block.
 BLOCK = 128
 
 
 @torch.no_grad()
+def draw_styles(
+    generator: Generator,
+    seed: int,
+    ids: ArrayLike,
+    truncation_psi: float,
+    class_label: int | None = None,
+    device: str = "cpu",
+) -> Tensor:
+    """Style vectors ``[N, w_dim]``: row i depends on ``(seed, ids[i])`` alone.
+
+    Arguments:
+        generator: whose mapping network makes them.
+        seed: seeds noise and classes.
+        ids: row numbers ``[N]``.
+        truncation_psi: see :meth:`Generator.mapping`.
+        class_label: the class of every row, of a conditional generator; ``None`` draws one for each row.
+        device: where the generator is.
+
+    Raises:
+        PipelineError: for a class that the generator does not have.
+    """
+    z = torch.from_numpy(row_normals(seed, ids, generator.z_dim)).to(device)
+    if class_label is not None and class_label >= generator.c_dim:
+        raise PipelineError(
+            f"expected a class below {generator.c_dim}, got {class_label}, in generator.class_label: "
+            + ("choose another" if generator.c_dim else "this generator has no classes, use null")
+        )
+    if not generator.c_dim:
+        return generator.mapping(z, truncation_psi)
+    drawn = row_classes(seed, ids, generator.c_dim)
+    classes = torch.from_numpy(drawn if class_label is None else np.full_like(drawn, class_label))
+    c = torch.nn.functional.one_hot(classes, generator.c_dim).to(z)
+    return generator.mapping(z, truncation_psi, c)
+
+
 def style_vectors(
-    generator: Generator, seed: int, first: int, stop: int, truncation_psi: float
+    generator: Generator,
+    seed: int,
+    first: int,
+    stop: int,
+    truncation_psi: float,
+    class_label: int | None = None,
 ) -> NDArray[np.float32]:
     """Style vectors ``[stop - first, w_dim]`` of these rows: row i depends on (seed, i) alone."""
     start = first - first % BLOCK
     blocks = [
-        generator.mapping(
-            torch.from_numpy(row_normals(seed, range(i, i + BLOCK), generator.z_dim)), truncation_psi
-        )
+        draw_styles(generator, seed, range(i, i + BLOCK), truncation_psi, class_label)
         for i in range(start, stop, BLOCK)
     ]
     return torch.cat(blocks)[first - start : stop - start].numpy()
@@ -48,7 +88,7 @@ def style_vectors(
 def sample_latents(
     generator: Generator,
     params: SampleParams,
-    truncation_psi: float,
+    origin: GeneratorParams,
     provenance: dict[str, Any],
     target: str | Path,
     on_rows: Callable[[int], None] = lambda rows: None,
@@ -58,7 +98,7 @@ def sample_latents(
     Arguments:
         generator: whose mapping network makes the style vectors; on the CPU.
         params: how many rows, the seed, the rows of a part.
-        truncation_psi: see :meth:`Generator.mapping`.
+        origin: truncation and class.
         provenance: what else the manifest says about the origin, such as the generator's digest.
         target: the folder.
         on_rows: called with the number of rows after each part.
@@ -71,10 +111,15 @@ def sample_latents(
         folder, files = Path(scratch) / "new", []
         for index, first in enumerate(range(0, params.count, params.shard_rows)):
             stop = min(first + params.shard_rows, params.count)
-            w = style_vectors(generator, params.seed, first, stop, truncation_psi)
+            w = style_vectors(generator, params.seed, first, stop, origin.truncation_psi, origin.class_label)
             files.append(write_part(folder / part_name(index), latents_table(np.arange(first, stop), w)))
             on_rows(stop - first)
-        made_with = {**provenance, "seed": params.seed, "truncation_psi": truncation_psi}
+        made_with = {
+            **provenance,
+            "seed": params.seed,
+            "truncation_psi": origin.truncation_psi,
+            "class_label": origin.class_label,
+        }
         manifest = write_manifest(folder, latents_schema(generator.w_dim), files, made_with)
         replace_folder(folder, target)
     return manifest

@@ -25,9 +25,9 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from PIL import Image
 from torch import Tensor
 
-from pipeline.data import row_normals
 from pipeline.editors import load_editor
 from pipeline.generators import load_generator
+from pipeline.sampling import draw_styles
 
 BATCH = 16  # images synthesized at once
 
@@ -40,6 +40,7 @@ class EditorModel(PythonModel):
         self.editor = load_editor(context.artifacts["editor"])
         self.generator = load_generator(context.artifacts["generator"])
         self.truncation_psi = float(context.model_config["truncation_psi"])
+        self.class_label = context.model_config.get("class_label")
 
     @torch.no_grad()
     def predict(
@@ -74,8 +75,7 @@ class EditorModel(PythonModel):
             return style
         if not (seed >= 0 and float(seed).is_integer()):
             _refuse(f"expected a whole number of 0 or more under 'seed', or 'w', got {seed}, in row {row}")
-        z = torch.from_numpy(row_normals(int(seed), [0], self.generator.z_dim))
-        return self.generator.mapping(z, self.truncation_psi)[0]
+        return draw_styles(self.generator, int(seed), [0], self.truncation_psi, self.class_label)[0]
 
 
 def _numbers(rows: pd.DataFrame, column: str) -> pd.Series:

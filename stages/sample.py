@@ -26,7 +26,7 @@ def main() -> None:
         provenance = {"generator": weights_digest(params.generator.weights)}
         with console.progress(params.sample.count, "latents") as bar:
             manifest = sample_latents(
-                generator, params.sample, params.generator.truncation_psi, provenance, LATENTS, bar.advance
+                generator, params.sample, params.generator, provenance, LATENTS, bar.advance
             )
         console.result(
             f"{manifest.rows:,} latents of width {generator.w_dim} in {LATENTS}, {len(manifest.files)} parts"

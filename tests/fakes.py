@@ -26,7 +26,7 @@ class FakeGenerator(Generator):
         self.register_buffer("hidden", torch.randn(2 * w_dim, 32, generator=random) / (2 * w_dim) ** 0.5)
         self.register_buffer("out", torch.randn(32, 3 * 64, generator=random) / 32**0.5)
 
-    def mapping(self, z: Tensor, truncation_psi: float = 1.0) -> Tensor:
+    def mapping(self, z: Tensor, truncation_psi: float = 1.0, c: Tensor | None = None) -> Tensor:
         return truncation_psi * (z @ self.map.T)
 
     def synthesis(self, ws: Tensor, noise_mode: NoiseMode = "const") -> Tensor:

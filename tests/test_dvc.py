@@ -67,9 +67,11 @@ def imported(path: str) -> set[str]:
     return {file for name in names | packages if (file := module_file(name))}
 
 
-def closure(script: str) -> set[str]:
-    """All files of ours that a script imports, directly or not, without those that stand beside the work."""
-    found, waiting = {script}, [script]
+def closure(stage: str) -> set[str]:
+    """All files of ours that a stage imports, directly or not, without those that stand beside the work."""
+    loaded = {file for file in LOADED if file.endswith(".py") and file in body(stage)["deps"]}
+    found = {f"stages/{stage}.py", *loaded}
+    waiting = [*found]
     while waiting:
         for file in imported(waiting.pop()) - found - BESIDE:
             found.add(file)
@@ -79,7 +81,7 @@ def closure(script: str) -> set[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_the_code_it_imports(stage: str) -> None:
-    deps, needed = body(stage)["deps"], closure(f"stages/{stage}.py")
+    deps, needed = body(stage)["deps"], closure(stage)
     if "pipeline/editors/${item.kind}.py" in deps:
         needed -= KINDS
     if stage == "evaluate":
@@ -89,7 +91,7 @@ def test_a_stage_depends_on_the_code_it_imports(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_no_code_that_it_does_not_import(stage: str) -> None:
-    used = closure(f"stages/{stage}.py") | {"pipeline/editors/${item.kind}.py"}
+    used = closure(stage) | {"pipeline/editors/${item.kind}.py"}
     code = [
         dep for dep in body(stage)["deps"] if dep.startswith(("pipeline/", "stages/")) and dep not in LOADED
     ]

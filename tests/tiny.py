@@ -38,7 +38,12 @@ STYLEAE = {"kind": "style_ae", "rank": 8, "layers": 1, "width": 16, "probes": 1,
 CLUSTER_STAGES = ("label", "pullback", "evaluate")
 
 PARAMS: dict[str, Any] = {
-    "generator": {"name": "tiny", "weights": "models/tiny/generator", "truncation_psi": 1.0},
+    "generator": {
+        "name": "tiny",
+        "weights": "models/tiny/generator",
+        "truncation_psi": 1.0,
+        "class_label": None,
+    },
     "labeler": {
         "weights": "models/tiny/labeler",
         "judge": "models/tiny/judge",
@@ -109,9 +114,7 @@ def fill_latents() -> None:
     params = load_params()
     weights = params.generator.weights
     provenance = {"generator": weights_digest(weights)}
-    sample_latents(
-        load_generator(weights), params.sample, params.generator.truncation_psi, provenance, LATENTS
-    )
+    sample_latents(load_generator(weights), params.sample, params.generator, provenance, LATENTS)
 
 
 def fill_metric() -> None:

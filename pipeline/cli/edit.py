@@ -15,12 +15,12 @@ from torch import Tensor
 from pipeline import console
 from pipeline.attributes import nearest_name
 from pipeline.config import Params, load_params
-from pipeline.data import row_normals
 from pipeline.editors import load_editor
 from pipeline.editors.base import Editor
 from pipeline.errors import PipelineError
 from pipeline.generators import load_generator
 from pipeline.labelers import load_labeler
+from pipeline.sampling import draw_styles
 from pipeline.sections import SEED_MAX
 
 SMALL = 256  # pixels; smaller pictures are shown enlarged
@@ -77,8 +77,8 @@ def edit(model: str, seed: int, edits: Sequence[tuple[str, float]], out: Path) -
             f"expected an editor for style vectors of width {generator.w_dim}, got {editor.w_dim}, "
             f"in {model}: it was trained for another generator than the one in params.yaml"
         )
-    z = torch.from_numpy(row_normals(seed, [0], generator.z_dim))
-    before = after = generator.mapping(z, params.generator.truncation_psi)
+    origin = params.generator
+    before = after = draw_styles(generator, seed, [0], origin.truncation_psi, origin.class_label)
     for column, strength in named:
         after = editor.edit(after, column, strength)
     _picture(generator.synthesize(torch.cat([before, after]))).save(out)

@@ -14,15 +14,16 @@ import torch
 import yaml
 
 from pipeline import data, weights
-from pipeline.config import SampleParams
+from pipeline.config import GeneratorParams, SampleParams
 from pipeline.errors import PipelineError
 from pipeline.generators.stylegan2 import StyleGAN2
-from pipeline.sampling import sample_latents, style_vectors
+from pipeline.sampling import draw_styles, sample_latents, style_vectors
 from pipeline.weights import save_weights, weights_digest
 from stages import sample
 from tests.fakes import FakeGenerator
 
 ROOT = Path(__file__).parents[2]
+ORIGIN = GeneratorParams(name="tiny", weights="models/tiny")
 
 
 @pytest.fixture
@@ -59,6 +60,7 @@ def test_the_stage_writes_every_row_in_parts_under_a_manifest(project: Path) -> 
         "generator": weights_digest("models/portraits64/generator"),
         "seed": 0,
         "truncation_psi": 1.0,
+        "class_label": None,
     }
     assert data.read_table("data/latents")["id"].to_pylist() == list(range(70))
 
@@ -92,6 +94,39 @@ def test_rows_are_the_mapping_of_normals() -> None:
     np.testing.assert_allclose(style_vectors(generator, 5, 0, 40, 0.5), expected, atol=1e-6)
 
 
+def conditional() -> StyleGAN2:
+    torch.manual_seed(0)
+    return StyleGAN2(z_dim=6, c_dim=3, w_dim=16, num_layers=2, img_resolution=8, channel_max=4)
+
+
+def test_a_class_is_drawn_for_each_row_by_its_number_alone() -> None:
+    generator = conditional()
+    whole = style_vectors(generator, 3, 0, 300, 1.0)
+    np.testing.assert_array_equal(style_vectors(generator, 3, 127, 200, 1.0), whole[127:200])
+    by_class = np.stack([style_vectors(generator, 3, 0, 300, 1.0, k) for k in range(3)])
+    drawn = np.abs(by_class - whole).max(axis=2).argmin(axis=0)
+    np.testing.assert_array_equal(by_class[drawn, np.arange(300)], whole)
+    assert (np.bincount(drawn) > 70).all()  # of 100
+
+
+def test_one_class_for_all_rows(project: Path) -> None:
+    generator = conditional()
+    save_weights(project / "models/portraits64/generator", generator.state_dict(), generator.config())
+    change(project, "generator", class_label=2)
+    assert sample.main() == 0
+    found, _ = data.to_tensors(data.read_table("data/latents"))
+    np.testing.assert_array_equal(found.numpy(), style_vectors(generator, 0, 0, 70, 1.0, 2))
+
+
+@pytest.mark.parametrize(
+    ("classes", "asked", "hint"), [(3, 3, "below 3, got 3"), (0, 0, "no classes, use null")]
+)
+def test_a_class_that_is_not_there_is_refused(classes: int, asked: int, hint: str) -> None:
+    generator = conditional() if classes else FakeGenerator()
+    with pytest.raises(PipelineError, match=f"{hint}.*generator.class_label|generator.class_label.*{hint}"):
+        draw_styles(generator, 0, [0], 1.0, asked)
+
+
 def test_a_full_disk_is_one_line_and_leaves_the_old_latents(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,7 +155,7 @@ def test_styles_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     generator = FakeGenerator()
     generator.map[0, 0] = float("nan")
     with pytest.raises(PipelineError, match="got NaN"):
-        sample_latents(generator, SampleParams(count=20), 1.0, {}, tmp_path / "latents")
+        sample_latents(generator, SampleParams(count=20), ORIGIN, {}, tmp_path / "latents")
     assert list(tmp_path.iterdir()) == []
 
 
