@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["Attribute", "columns_of", "nearest_name"]
+__all__ = ["Attribute", "class_groups", "columns_of", "nearest_name", "same_attribute"]
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
 
@@ -19,9 +22,9 @@ class Attribute:
     """One attribute of an image.
 
     Attributes:
-        name: what users call it, such as ``"age"``.
+        name: what users call it, such as ``"age"``; without a dot, which parts a column from its class.
         kind: ``binary`` (one logit), ``continuous`` (one value) or ``categorical`` (one score per class).
-        classes: the class names of a categorical attribute, otherwise empty.
+        classes: the class names of a categorical attribute, three or more, otherwise empty.
         alias: a second name that is accepted from users, or ``None``.
     """
 
@@ -31,7 +34,9 @@ class Attribute:
     alias: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an unknown kind, and classes that do not go with the kind."""
+        """Refuse a dotted name, an unknown kind, and classes that do not go with the kind."""
+        if "." in self.name or not self.name:
+            raise PipelineError(f"expected an attribute's name without a dot, got {self.name!r}: rename it")
         if self.kind not in get_args(Kind):
             raise PipelineError(
                 f"attribute {self.name!r}: expected a kind in {get_args(Kind)}, got {self.kind!r}"
@@ -39,6 +44,11 @@ class Attribute:
         if (self.kind == "categorical") != bool(self.classes):
             raise PipelineError(
                 f"attribute {self.name!r}: expected classes for 'categorical' and only for it"
+            )
+        if self.classes and len(set(self.classes)) < max(3, len(self.classes)):
+            raise PipelineError(
+                f"attribute {self.name!r}: expected three or more different classes, got "
+                f"{list(self.classes)}: two classes are a 'binary' attribute"
             )
 
     @property
@@ -59,6 +69,30 @@ class Attribute:
 def columns_of(attributes: Iterable[Attribute]) -> tuple[str, ...]:
     """The columns of several attributes, in order."""
     return tuple(column for attribute in attributes for column in attribute.columns)
+
+
+def class_groups(columns: Sequence[str]) -> list[tuple[int, ...]]:
+    """For each column the places of all classes of its categorical attribute; empty for any other column.
+
+    Example:
+        >>> class_groups(["age", "pet.cat", "pet.dog"])
+        [(), (1, 2), (1, 2)]
+    """
+    return [
+        tuple(np.flatnonzero(row).tolist()) if "." in column else ()
+        for column, row in zip(columns, same_attribute(columns), strict=True)
+    ]
+
+
+def same_attribute(columns: Sequence[str]) -> NDArray[np.bool_]:
+    """Which columns belong to one attribute, ``[K, K]``: each to itself, and to the other classes of its own.
+
+    Example:
+        >>> same_attribute(["age", "pet.cat", "pet.dog"]).astype(int).tolist()
+        [[1, 0, 0], [0, 1, 1], [0, 1, 1]]
+    """
+    names = np.array([column.partition(".")[0] for column in columns])
+    return names[:, None] == names
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline import console
+from pipeline.attributes import columns_of
 from pipeline.bench import REACH, Bench, Folders, Protocol, slider_strengths
 from pipeline.cluster import connect, map_shards
 from pipeline.config import Params
@@ -77,8 +78,8 @@ def evaluate(editor: str, params: Params) -> dict[str, Any]:
     swept = {
         name.removeprefix("swept_"): found.pop(name) for name in [n for n in found if n.startswith("swept_")]
     }
-    binary = frozenset(a.name for a in judge.attributes if a.kind == "binary")
-    measured = Measured(table["id"].to_numpy(), judge.columns, binary, found, params.evaluate.delta)
+    decided = frozenset(columns_of(a for a in judge.attributes if a.kind != "continuous"))
+    measured = Measured(table["id"].to_numpy(), judge.columns, decided, found, params.evaluate.delta)
     history = read_history(editor_folder(editor) / "history.csv")
     metrics = summarise(measured, resamples=params.evaluate.bootstrap, seed=params.evaluate.seed)
     metrics["train_seconds"] = round(sum(history.get("seconds", [])), 3)

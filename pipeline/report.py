@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline import charts, explorer, figures
+from pipeline.attributes import same_attribute
 from pipeline.metrics.editing import moves_in_sigma
 from pipeline.metrics.summary import HEADLINE, Measured, edits_table
 
@@ -112,9 +113,8 @@ def _write_plots(folder: Path, columns: Sequence[str], metrics: Mapping[str, Any
     )
     _write_csv(folder / "rescoring.csv", ["edited", "seen", "move"], rescoring)
     mean, spread = faces.moves.mean(axis=0), np.abs(faces.moves).mean(axis=0)  # [K, S, K]
-    others = (spread.sum(axis=-1) - np.stack([spread[k, :, k] for k in range(len(columns))])) / max(
-        len(columns) - 1, 1
-    )
+    apart = ~same_attribute(columns)[:, None]  # [K, 1, K]
+    others = (spread * apart).sum(axis=-1) / np.maximum(apart.sum(axis=-1), 1)
     sliders = (
         [name, round(float(position), 4), round(float(mean[k, s, k]), 6), round(float(others[k, s]), 6)]
         for k, name in enumerate(columns)

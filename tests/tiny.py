@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import yaml
 
-from pipeline.attributes import Attribute
+from pipeline.attributes import Attribute, columns_of
 from pipeline.config import load_params
 from pipeline.data import labels_schema, read_manifest, replace_folder, write_manifest
 from pipeline.generators import load_generator
@@ -33,7 +33,9 @@ ATTRIBUTES = (
     Attribute(name="glasses", kind="binary"),
     Attribute(name="age"),
     Attribute(name="expression", alias="smile"),
+    Attribute(name="hair", kind="categorical", classes=("dark", "fair", "grey")),
 )
+COLUMNS = columns_of(ATTRIBUTES)
 STYLEAE = {"kind": "style_ae", "rank": 8, "layers": 1, "width": 16, "probes": 1, "probe_epochs": 2}
 CLUSTER_STAGES = ("label", "pullback", "evaluate")
 

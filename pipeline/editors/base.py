@@ -84,7 +84,7 @@ class Editor(nn.Module, ABC):
 
     Attributes:
         kind: the name of the method in ``params.yaml`` and ``config.json``.
-        columns: the K editable attributes; code coordinate k belongs to ``columns[k]``.
+        columns: the K editable columns: an attribute, or a class of a categorical one.
         w_dim: width of the style vector.
     """
 
@@ -110,7 +110,7 @@ class Editor(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, w: Tensor) -> Tensor:
-        """``w [N, w_dim]`` → ``code [N, C]``; the first K coordinates are the attributes, in training σ."""
+        """``w [N, w_dim]`` → ``code [N, C]``; the first coordinates are the attributes, in training σ."""
 
     @abstractmethod
     def decode(self, code: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.attributes import nearest_name
+from pipeline.attributes import nearest_name, same_attribute
 from pipeline.editors.base import EditingData, Editor, FitContext, offsets
 from pipeline.editors.settings import InterfaceGANParams
 from pipeline.errors import PipelineError
@@ -77,7 +77,8 @@ class InterFaceGAN(Editor):
                 ]
             )
         )
-        directions = _unit(_conditional(normals)) if settings.conditional else normals
+        same = same_attribute(data.columns)
+        directions = _unit(_conditional(normals, same)) if settings.conditional else normals
         steps = directions / (readers * directions).sum(axis=1, keepdims=True)
         for name, value in {"center": center, "readers": readers, "normals": normals, "steps": steps}.items():
             getattr(editor, name).copy_(torch.as_tensor(value))
@@ -135,10 +136,10 @@ def _svm_normal(x: Array, scores: Array, settings: InterfaceGANParams, seed: int
     )
 
 
-def _conditional(normals: Array) -> Array:
-    """Each normal without what the others span (arXiv 2005.09635, section 3.3, for several conditions)."""
+def _conditional(normals: Array, same: NDArray[np.bool_]) -> Array:
+    """Each normal without what those of other attributes span (arXiv 2005.09635, section 3.3)."""
     projected = []
-    for k, normal in enumerate(normals):
-        others = np.delete(normals, k, axis=0)
+    for normal, own in zip(normals, same, strict=True):
+        others = normals[~own]
         projected.append(normal - others.T @ np.linalg.lstsq(others.T, normal, rcond=None)[0])
     return np.stack(projected)

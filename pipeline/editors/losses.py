@@ -49,7 +49,11 @@ def pullback_loss(difference: Tensor, factor: Tensor) -> Tensor:
 
 
 def attribute_loss(code: Tensor, attrs: Tensor) -> Tensor:
-    """Mean squared difference of the first K code coordinates and normalised attributes ``[N, K]``."""
+    """Mean squared difference of the first code coordinates and normalised attributes ``[N, A]``.
+
+    Of a one-hot class it charges for a wrong class that is high as much as for the right one that is low.
+    (The authors' own loss for classes charges nothing for wrong ones.)
+    """
     return F.mse_loss(code[:, : attrs.shape[1]], attrs)
 
 

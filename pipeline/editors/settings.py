@@ -27,6 +27,9 @@ class StyleAEParams:
             (``linear``, see :func:`pipeline.editors.style_ae_training.linear_basis`).
         residual: edit by adding the decoded difference to w, so that strength 0 is exactly the identity
             (paper: false, the decoded code replaces w).
+        repeats: how a categorical attribute stands in the code: 0, one coordinate for each class with its
+            standardised score; N of at least 1, the class as a one-hot vector with each of its coordinates N
+            times (the paper's variant for AFHQ, 50 times there), which needs ``start: orthogonal``.
         layers: hidden layers of the encoder, and of the decoder.
         width: units of a hidden layer.
         attribute_weight: λ, the share of the attribute loss; reconstruction has 1 - λ.
@@ -53,6 +56,7 @@ class StyleAEParams:
     rank: int = 96
     start: Literal["orthogonal", "linear"] = "linear"
     residual: bool = True
+    repeats: int = 0
     layers: int = 3
     width: int = 256
     attribute_weight: float = 0.3
@@ -86,7 +90,7 @@ class StyleAEParams:
         require(
             self, "hinge_weight", "edit_weight", "preserve_weight", "cycle_weight", "move_weight", at_least=0
         )
-        require(self, "rarity_weight", at_least=0)
+        require(self, "rarity_weight", "repeats", at_least=0)
         require(self, "learning_rate", above=0)
 
 

@@ -10,7 +10,8 @@ Deviations:
     published method, but for these: initial weights are orthogonal and biases 0, so that an untrained
     autoencoder is exactly the identity (the authors: transposed Xavier weights, which is only near it); the
     hinge compares the image with its reconstruction (the authors: with a randomly perturbed reconstruction);
-    attributes are normalised on the training split alone (the authors: on all rows).
+    attributes are normalised on the training split alone (the authors: on all rows); a class is a one-hot
+    vector under the mean squared error (the authors: a loss that charges nothing for a wrong class).
     The published recipe leaves the decoder free to ignore an overwritten coordinate, since the other code
     coordinates carry the attributes, too. The default therefore starts from the best linear edits and trains
     on edits (see :mod:`pipeline.editors.style_ae_training`).
@@ -24,7 +25,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
+from pipeline.attributes import class_groups, same_attribute
 from pipeline.editors.base import EditingData, Editor, FitContext, offsets
 from pipeline.editors.settings import StyleAEParams
 from pipeline.editors.style_ae_training import StyleAEObjective, TrainingAids, linear_basis, training_aids
@@ -46,12 +49,17 @@ class StyleAE(Editor):
         width: units of a hidden layer.
         visible: whether the network works in visible coordinates.
         residual: whether an edit adds the decoded difference to w.
+        repeats: how often each class of a categorical attribute stands in the code; 0 for once, as a score.
+
+    Attributes:
+        owners: the column of each of the first A code coordinates, the attribute coordinates.
     """
 
     kind = "style_ae"
     training_aids: TrainingAids | None = None  # not a sub-module: only training needs it, and it is not saved
     attr_mean: Tensor
     attr_std: Tensor
+    follow: Tensor
     center: Tensor
     factor: Tensor
     inverse: Tensor
@@ -65,15 +73,21 @@ class StyleAE(Editor):
         width: int = 512,
         visible: bool = True,
         residual: bool = True,
+        repeats: int = 0,
     ) -> None:
         super().__init__()
         self.columns, self.w_dim, self.rank = columns, w_dim, rank
         self.layers, self.width, self.visible, self.residual = layers, width, visible, residual
+        self.repeats, self.classes = repeats, class_groups(columns)
+        self.owners = [
+            k for k in range(len(columns)) for _ in range(max(1, repeats) if self.classes[k] else 1)
+        ]
         widths = [rank, *[width] * layers, rank]
         self.encoder = _stack(widths, SLOPE)
         self.decoder = _stack(widths[::-1], 1 / SLOPE)
         self.register_buffer("attr_mean", torch.zeros(len(columns)))
         self.register_buffer("attr_std", torch.ones(len(columns)))
+        self.register_buffer("follow", torch.eye(len(columns)))
         if visible:
             self.register_buffer("center", torch.zeros(w_dim))
             self.register_buffer("factor", torch.eye(rank, w_dim))
@@ -85,10 +99,11 @@ class StyleAE(Editor):
         visible = settings.coordinates == "visible"
         w_dim, hidden = data.w.shape[1], (settings.layers, settings.width)
         rank = min(settings.rank, w_dim) if visible else w_dim
-        editor = cls(data.columns, w_dim, rank, *hidden, visible, settings.residual).to(data.w)
-        editor.attr_mean.copy_(data.attrs.mean(dim=0))
-        editor.attr_std.copy_(data.attrs.std(dim=0))
-        editor._refuse_constant()
+        editor = cls(data.columns, w_dim, rank, *hidden, visible, settings.residual, settings.repeats).to(
+            data.w
+        )
+        editor._take_attributes(editor.one_hot(data.attrs))
+        editor._refuse_code(settings)
         if visible:
             editor._take_coordinates(data.w, context.metric.to(data.w.device))
         y, attrs = editor.coordinates(data.w), editor.normalise(data.attrs)
@@ -134,7 +149,22 @@ class StyleAE(Editor):
 
     def normalise(self, attrs: Tensor) -> Tensor:
         """Raw labeler outputs ``[N, K]`` in standard deviations of the training split."""
-        return (attrs - self.attr_mean) / self.attr_std
+        return (self.one_hot(attrs) - self.attr_mean) / self.attr_std
+
+    def one_hot(self, attrs: Tensor) -> Tensor:
+        """Attributes ``[N, K]`` with a categorical one's scores as 1 for the greatest and 0, if repeated."""
+        if not self.repeats:
+            return attrs
+        attrs = attrs.clone()
+        for group in {group for group in self.classes if group}:
+            scores = attrs[:, list(group)]
+            attrs[:, list(group)] = one_hot(scores.argmax(dim=1), len(group)).to(scores)
+        return attrs
+
+    def move(self, code: Tensor, step: Tensor) -> Tensor:
+        """``code`` with its attributes moved by ``step [N, K]``, and what follows them (see ``follow``)."""
+        count = len(self.owners)
+        return torch.cat([code[:, :count] + (step @ self.follow)[:, self.owners], code[:, count:]], dim=1)
 
     def coordinates(self, w: Tensor) -> Tensor:
         """What the network reads: ``[N, rank]``, w itself or its visible coordinates."""
@@ -155,19 +185,17 @@ class StyleAE(Editor):
         return (w + self.center if self.visible else w).to(code.dtype)
 
     def edit(self, w: Tensor, attribute: str, strength: float | Tensor) -> Tensor:
-        """Encode, move the attribute's coordinate by ``strength``, decode; see the setting ``residual``."""
-        k = self.index(attribute)
-        code = self.encode(w)
-        moved = code.clone()
-        moved[:, k : k + 1] += offsets(strength, w)
+        """Encode, move the attribute's coordinates by ``strength``, decode; see the setting ``residual``."""
+        asked = one_hot(torch.tensor(self.index(attribute)), len(self.columns)).to(self.attr_mean)
+        code = self.encode(w).to(asked.dtype)
+        moved = self.move(code, offsets(strength, w).to(asked.dtype) * asked)
         if not self.residual:
-            return self.decode(moved)
-        dtype = self.attr_mean.dtype
-        return w + self.displacement(self.decoder(moved.to(dtype)) - self.decoder(code.to(dtype))).to(w.dtype)
+            return self.decode(moved).to(w.dtype)
+        return w + self.displacement(self.decoder(moved) - self.decoder(code)).to(w.dtype)
 
     def config(self) -> dict[str, Any]:
         """The constructor arguments, and the kind as ``architecture``."""
-        fields = ("w_dim", "rank", "layers", "width", "visible", "residual")
+        fields = ("w_dim", "rank", "layers", "width", "visible", "residual", "repeats")
         return {"architecture": self.kind, "columns": list(self.columns)} | {
             name: getattr(self, name) for name in fields
         }
@@ -177,6 +205,32 @@ class StyleAE(Editor):
         """The inverse of :meth:`config`."""
         arguments = {name: value for name, value in config.items() if name != "architecture"}
         return cls(**{**arguments, "columns": tuple(config["columns"])})
+
+    def _take_attributes(self, attrs: Tensor) -> None:
+        """Mean, standard deviation, and how the classes of an attribute follow each other: by correlation.
+
+        Of classes as one-hot vectors, what one class gains is then just what the others lose.
+        """
+        self.attr_mean.copy_(attrs.mean(dim=0))
+        self.attr_std.copy_(attrs.std(dim=0))
+        self._refuse_constant()
+        if any(self.classes):
+            same = torch.from_numpy(same_attribute(self.columns)).to(attrs.device)
+            self.follow.copy_(torch.corrcoef(attrs.T) * same)
+            self.follow.fill_diagonal_(1)
+
+    def _refuse_code(self, settings: StyleAEParams) -> None:
+        """Refuse a code that the attributes do not fit into, or that no linear code can start."""
+        if len(self.owners) > self.rank:
+            raise PipelineError(
+                f"expected a code of at least {len(self.owners)} coordinates for the attributes, got "
+                f"{self.rank}: raise the editor's rank or lower repeats"
+            )
+        if settings.start == "linear" and self.repeats and any(self.classes):
+            raise PipelineError(
+                "expected start: orthogonal for repeated classes, got 'linear': repeated coordinates have no "
+                "linear code; set start, or repeats: 0"
+            )
 
     def _refuse_constant(self) -> None:
         for column, std in zip(self.columns, self.attr_std.tolist(), strict=True):

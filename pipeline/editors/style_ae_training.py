@@ -132,7 +132,7 @@ class StyleAEObjective(Objective):
         share = settings.attribute_weight * ramp
         parts, weights = self._reconstruction(w, y, decoded)
         weights = {name: weight * (1 - share) for name, weight in weights.items()}
-        parts["attributes"] = losses.attribute_loss(code, editor.normalise(attrs))
+        parts["attributes"] = losses.attribute_loss(code, editor.normalise(attrs)[:, editor.owners])
         weights["attributes"] = share
         if self.probes is not None:
             parts |= self._edits(w, y, code, decoded, progress)
@@ -163,13 +163,12 @@ class StyleAEObjective(Objective):
     ) -> dict[str, Tensor]:
         """The terms on one edit of each sample."""
         edited, step = self._targets(w, code, progress)
-        count = edited.shape[1]
-        target_code = torch.cat([code[:, :count] + edited * step, code[:, count:]], dim=1)
+        target_code = self.editor.move(code, edited * step)
         moved = self.editor.decoder(target_code)
         y_edited = y + moved - decoded if self.editor.residual else moved
         assert self.probes is not None
         read, before = self.probes(y_edited), self.probes(y)
-        target = before + edited * step
+        target = before + (edited * step) @ self.editor.follow
         return {
             "edit": losses.edit_loss(read, target, edited),
             "preserve": losses.preserve_loss(read, target, edited),
@@ -183,5 +182,6 @@ class StyleAEObjective(Objective):
         count = len(self.editor.columns)
         which, quantile = losses.row_uniforms(w, progress, 2).unbind(dim=1)
         k = (which * count).long()
-        step = self.marginals[(quantile * LEVELS).long(), k] - code.detach().gather(1, k[:, None])[:, 0]
+        first = torch.tensor([self.editor.owners.index(k) for k in range(count)], device=w.device)
+        step = self.marginals[(quantile * LEVELS).long(), k] - code.detach().gather(1, first[k, None])[:, 0]
         return nn.functional.one_hot(k, count).to(code), step.clamp(-LONGEST, LONGEST)[:, None]

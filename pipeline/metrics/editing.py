@@ -2,7 +2,9 @@
 
 A *move* is the change of the judge's output from the original to the edited image, in standard deviations of
 that output over the original images. One row is one edit of one image; ``target`` says which of the K columns
-was asked to move and ``direction`` (+1 or -1) where to.
+was asked to move and ``direction`` (+1 or -1) where to. The columns of a categorical attribute, one for each
+class, move together: what one of them loses, another gains. ``same [K, K]`` says which columns those are (see
+:func:`pipeline.attributes.same_attribute`).
 
 References:
     | Wu, Lischinski, Shechtman, "StyleSpace Analysis", arXiv 2011.12799 (attribute dependency)
@@ -41,16 +43,25 @@ def success(moves: Floats, target: Ints, direction: Floats, delta: float) -> Boo
     return _of_target(moves, target) * direction >= delta / 2
 
 
-def flipped(before: Floats, after: Floats, target: Ints) -> Bools:
-    """``[N]``: the judge's logit of the target changed its sign; of meaning for binary attributes alone."""
-    return (_of_target(before, target) > 0) != (_of_target(after, target) > 0)
+def flipped(before: Floats, after: Floats, target: Ints, same: Bools) -> Bools:
+    """``[N]``: the judge's decision on the target changed; of no meaning for continuous attributes.
+
+    It decides for a binary attribute by the sign of its logit, for a class by its being the greatest.
+    """
+    return _decided(before, target, same) != _decided(after, target, same)
 
 
-def attribute_dependency(moves: Floats, target: Ints) -> Floats:
-    """``[N]``: the mean absolute move of the K - 1 columns that were not asked to move, in σ; 0 is best."""
-    others = np.abs(np.asarray(moves, np.float64))
-    others[np.arange(len(others)), target] = 0
-    return others.sum(axis=1) / max(others.shape[1] - 1, 1)
+def _decided(scores: Floats, target: Ints, same: Bools) -> Bools:
+    rivals = same[target].copy()
+    rivals[np.arange(len(target)), target] = False
+    highest = np.where(rivals, np.asarray(scores, np.float64), -np.inf).max(axis=1)
+    return _of_target(scores, target) > np.where(rivals.any(axis=1), highest, 0.0)
+
+
+def attribute_dependency(moves: Floats, target: Ints, same: Bools) -> Floats:
+    """``[N]``: the mean absolute move of the columns of all other attributes, in σ; 0 is best."""
+    others = ~same[target]
+    return (np.abs(np.asarray(moves, np.float64)) * others).sum(axis=1) / np.maximum(others.sum(axis=1), 1)
 
 
 def identity_similarity(before: Floats, after: Floats) -> Floats:

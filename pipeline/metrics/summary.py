@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.attributes import same_attribute
 from pipeline.metrics.bootstrap import mean_interval
 from pipeline.metrics.editing import attribute_dependency, flipped, moves_in_sigma, rescoring_matrix, success
 
@@ -30,14 +31,14 @@ class Measured:
     Attributes:
         ids: ``[N]``.
         columns: names of the K columns.
-        binary: the columns whose judge output is a logit.
+        decided: the columns whose judge output is a decision: a logit, or a class's score.
         arrays: the arrays of ``Bench.measure``, all chunks together.
         delta: the asked move in σ of the labeler.
     """
 
     ids: NDArray[np.int64]
     columns: tuple[str, ...]
-    binary: frozenset[str]
+    decided: frozenset[str]
     arrays: Mapping[str, NDArray]
     delta: float
 
@@ -61,23 +62,25 @@ class Measured:
         """Each number of ``HEADLINE`` for each latent and attribute, ``[N, K]``; NaN if not measured.
 
         An edit that did not reach its move is a failure, and what it did to the image is not counted: its
-        strength has no meaning. ``flipped`` is for binary attributes alone.
+        strength has no meaning. ``flipped`` is for binary and categorical attributes alone.
         """
         reached, moves, target = self.arrays["reached"].astype(bool), self.moves, self.target
         shape, direction = reached.shape, self.arrays["direction"].reshape(-1)
+        same = same_attribute(self.columns)
         succeeded = success(moves, target, direction, self.delta).reshape(shape) & reached
         changed = {
-            "dependency": attribute_dependency(moves, target).reshape(shape),
+            "dependency": attribute_dependency(moves, target, same).reshape(shape),
             **{name: self.arrays[name] for name in ("identity", "rmse", "psnr", "ssim")},
         }
         before = self.arrays["before"].repeat(len(self.columns), axis=0)
-        crossed = flipped(before, self.arrays["after"].reshape(before.shape), target).reshape(shape) & reached
-        binary = np.array([name in self.binary for name in self.columns])
+        after = self.arrays["after"].reshape(before.shape)
+        crossed = flipped(before, after, target, same).reshape(shape) & reached
+        decided = np.array([name in self.decided for name in self.columns])
         return {
             "success": succeeded.astype(np.float64),
             **{name: np.where(reached, values, np.nan) for name, values in changed.items()},
             "unreached": (~reached).astype(np.float64),
-            "flipped": np.where(binary, crossed, np.nan),
+            "flipped": np.where(decided, crossed, np.nan),
         }
 
     def rescoring(self) -> Floats:

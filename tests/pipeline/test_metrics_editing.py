@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from pipeline.attributes import same_attribute
 from pipeline.metrics.bootstrap import mean_interval
 from pipeline.metrics.editing import (
     attribute_dependency,
@@ -18,6 +19,8 @@ from pipeline.metrics.editing import (
 
 MOVES = np.array([[1.0, 0.2, -0.4], [0.6, -2.0, 0.0], [0.0, 0.0, 0.4]])
 TARGET = np.array([0, 1, 2])
+APART = same_attribute(["gender", "age", "smile"])
+CLASSES = same_attribute(["age", "pet.cat", "pet.dog", "pet.wild"])
 UP_DOWN_UP = np.array([1.0, -1.0, 1.0])
 
 
@@ -33,20 +36,30 @@ def test_success_asks_for_half_the_move_in_the_asked_direction():
 
 
 def test_dependency_is_the_mean_absolute_move_of_the_others():
-    assert attribute_dependency(MOVES, TARGET) == pytest.approx([0.3, 0.3, 0.0])
+    assert attribute_dependency(MOVES, TARGET, APART) == pytest.approx([0.3, 0.3, 0.0])
 
 
 def test_dependency_leaves_its_input_alone():
     before = MOVES.copy()
-    attribute_dependency(MOVES, TARGET)
+    attribute_dependency(MOVES, TARGET, APART)
     assert np.array_equal(MOVES, before)
 
 
 def test_a_flip_is_a_change_of_sign():
-    assert flipped(np.array([[-1.0], [1.0]]), np.array([[2.0], [0.5]]), np.array([0, 0])).tolist() == [
-        True,
-        False,
-    ]
+    before, after, alone = np.array([[-1.0], [1.0]]), np.array([[2.0], [0.5]]), same_attribute(["gender"])
+    assert flipped(before, after, np.array([0, 0]), alone).tolist() == [True, False]
+
+
+def test_a_class_flips_when_it_becomes_the_greatest_or_stops_being_it():
+    dog, cat = [0.0, -1.0, 2.0, -3.0], [0.0, 1.0, -2.0, -3.0]
+    near = [0.0, 1.0, 1.5, -3.0]  # a positive score that another class tops
+    before, after = np.array([dog, dog, dog, cat]), np.array([cat, cat, near, dog])
+    assert flipped(before, after, np.array([1, 3, 1, 2]), CLASSES).tolist() == [True, False, False, True]
+
+
+def test_dependency_does_not_count_the_other_classes_of_the_edited_attribute():
+    moves = np.array([[0.5, 1.0, -3.0, -2.0], [1.0, 0.1, 0.2, 0.3]])
+    assert attribute_dependency(moves, np.array([1, 0]), CLASSES) == pytest.approx([0.5, 0.2])
 
 
 def test_identity_is_a_cosine():

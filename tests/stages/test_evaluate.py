@@ -21,9 +21,9 @@ from pipeline.data import read_table, to_tensors
 from pipeline.editors import EditingData, editor_class, save_editor
 from pipeline.weights import save_weights
 from stages import compare, evaluate
-from tests.tiny import fill_labels, make_tiny_project, run_stage
+from tests.tiny import COLUMNS, fill_labels, make_tiny_project, run_stage
 
-NAMES = ["gender", "glasses", "age", "expression"]
+NAMES = list(COLUMNS)
 EDITORS = ("interfacegan", "plain")
 MAPPED = []
 

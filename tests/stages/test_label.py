@@ -11,7 +11,7 @@ from pipeline import labelling
 from pipeline.data import read_manifest, read_table
 from pipeline.weights import load_weights, save_weights
 from stages import label
-from tests.tiny import fill_labels, fill_latents, make_tiny_project
+from tests.tiny import COLUMNS, fill_labels, fill_latents, make_tiny_project
 
 LABELS = Path("data/labels")
 
@@ -46,7 +46,7 @@ def test_keeps_rows_and_order_and_adds_a_column_for_each_attribute(project):
     assert label.main() == 0
     labels, latents = read_table(LABELS), read_table("data/latents")
     assert labels.select(latents.column_names).equals(latents)
-    assert labels.column_names[3:] == ["gender", "glasses", "age", "expression"]
+    assert labels.column_names[3:] == list(COLUMNS)
 
 
 def test_manifest_says_what_the_labels_were_made_of(project):
