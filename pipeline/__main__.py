@@ -18,6 +18,8 @@ examples:
   python -m pipeline attributes
   python -m pipeline edit --model models/styleae --seed 7 --set smile=1.5 --set glasses=-1 --out edit.png
   python -m pipeline edit --model models:/styleae@champion --seed 7 --set age=2
+  python -m pipeline import-labeler --labeler clip_ffhq
+  python -m pipeline import-generator downloads/stylegan2-ffhq-1024x1024.pkl --out models/ffhq1024
 """
 
 
@@ -33,6 +35,16 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_repro(commands)
     _add_edit(commands)
+    _add_import_generator(commands)
+    command = _add(
+        commands,
+        "import-labeler",
+        _import_labeler,
+        "make network folders of the classifiers under labeler.sources, and look at what they say",
+    )
+    command.add_argument(
+        "--labeler", metavar="NAME", help="take them from conf/labeler/NAME.yaml (default: from params.yaml)"
+    )
     command = _add(
         commands, "attributes", _attributes, "list what can be edited: name, kind, usual range, second name"
     )
@@ -81,6 +93,25 @@ def _add_edit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
 
 
+def _add_import_generator(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "convert a StyleGAN2 checkpoint (NVIDIA .pkl, rosinality .pt) into a network folder"
+    command = _add(commands, "import-generator", _import_generator, text)
+    command.add_argument("file", type=Path, metavar="FILE", help="the checkpoint; nothing in it is executed")
+    command.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="the network folder, such as models/ffhq1024",
+    )
+    command.add_argument(
+        "--network", default="G_ema", metavar="NAME", help="which of the file's generators (default: G_ema)"
+    )
+    command.add_argument(
+        "--samples", type=int, default=16, metavar="N", help="pictures on the contact sheet (default: 16)"
+    )
+
+
 def _add(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, command: object, text: str
 ) -> argparse.ArgumentParser:
@@ -99,6 +130,18 @@ def _edit(arguments: argparse.Namespace) -> None:
     from pipeline.cli.edit import edit, parse_edits
 
     edit(arguments.model, arguments.seed, parse_edits(arguments.edits), arguments.out)
+
+
+def _import_generator(arguments: argparse.Namespace) -> None:
+    from pipeline.cli.import_generator import import_generator
+
+    import_generator(arguments.file, arguments.out, arguments.network, arguments.samples)
+
+
+def _import_labeler(arguments: argparse.Namespace) -> None:
+    from pipeline.cli.import_labeler import import_labeler
+
+    import_labeler(arguments.labeler)
 
 
 def _attributes(arguments: argparse.Namespace) -> None:

@@ -26,20 +26,26 @@ __all__ = [
 ]
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import yaml
 
 from pipeline.attributes import nearest_name
 from pipeline.editors.settings import InterfaceGANParams, StyleAEParams
 from pipeline.errors import PipelineError
+from pipeline.labelers.sources import Sources
 from pipeline.reporting import CompareParams, EvaluateParams, PublishParams, TrackingParams
 from pipeline.resources import Actors, ClusterParams, Workers
+from pipeline.scoring import Precision
 from pipeline.sections import SEED_MAX, SectionError, build_section, require
 
 EditorParams = StyleAEParams | InterfaceGANParams
+
+JUDGE_NEEDED = (
+    "expected a second classifier, trained apart, that scores the edits, got none: a classifier never marks "
+    "its own homework, so name a folder, such as one that `python -m pipeline import-labeler` makes from CLIP"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +79,14 @@ class LabelerParams:
         judge: folder of the classifier that scores; trained apart from the labeler.
         identity: folder of the embedding in which the same person stays close.
         attributes: the attributes to label and edit, in the order of the label columns.
+        sources: what ``import-labeler`` makes the three folders of, when they are not there already.
     """
 
     weights: str
-    judge: str
+    judge: str = field(metadata={"needed": JUDGE_NEEDED})
     identity: str
     attributes: tuple[str, ...]
+    sources: Sources = Sources()
 
     def __post_init__(self) -> None:
         """Refuse an empty or repeated list of attributes, and a classifier that marks its own homework."""
@@ -123,7 +131,7 @@ class LabelParams:
     """
 
     batch_size: int = 50
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
         """Check the range."""

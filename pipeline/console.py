@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Progress", "console", "progress", "result", "run_stage", "stage", "table", "verbose"]
+__all__ = ["Progress", "console", "progress", "result", "run_stage", "stage", "table", "verbose", "warning"]
 
 import errno
 import functools
@@ -48,6 +48,11 @@ def stage(title: str) -> Iterator[None]:
 def result(text: str) -> None:
     """The line that says what a stage has made."""
     console.print(f"  {escape(text)}")
+
+
+def warning(text: str) -> None:
+    """Something that is allowed and probably wrong."""
+    console.print(f"  [bold yellow]! {escape(text)}[/]")
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:

@@ -8,19 +8,19 @@ killed. Finished parts wait in ``.work/label`` until all are there; then the who
 
 from __future__ import annotations
 
-__all__ = ["LabelActor", "label_latents", "provenance_of"]
+__all__ = ["LabelActor", "doubts_about_labels", "label_latents", "provenance_of"]
 
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
+from pipeline.attributes import columns_of
 from pipeline.cluster import connect, map_shards
 from pipeline.config import Params
 from pipeline.data import (
@@ -31,6 +31,7 @@ from pipeline.data import (
     labels_schema,
     read_manifest,
     read_part,
+    read_table,
     replace_folder,
     to_tensors,
     write_manifest,
@@ -39,12 +40,13 @@ from pipeline.data import (
 from pipeline.errors import PipelineError
 from pipeline.generators import load_generator
 from pipeline.labelers import load_labeler
+from pipeline.labelers.checking import suspicious_outputs
 from pipeline.paths import LABELS, LATENTS
+from pipeline.scoring import Precision, check_precision, scores_of
 from pipeline.scratch import code_digest, work_folder
 from pipeline.weights import sha256, weights_digest, write_atomic
 
-CODE = ("generators", "labelers", "labelling", "data", "rows")
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+CODE = ("generators", "labelers", "labelling", "scoring", "data", "rows")
 
 
 class LabelActor:
@@ -69,7 +71,7 @@ class LabelActor:
         latents: str,
         work: str,
         batch_size: int,
-        precision: str,
+        precision: Precision,
         device: str,
     ) -> None:
         self.generator, self.labeler = (
@@ -88,18 +90,16 @@ class LabelActor:
         """Label one part of the latents, write it, and give its manifest entry."""
         table = read_part(self.latents, part, self.schema)
         w, _ = to_tensors(table)
-        attrs = torch.cat([self.label(batch) for batch in w.split(self.batch_size)])
+        attrs = torch.cat(
+            [
+                scores_of(self.generator, self.labeler, batch.to(self.device), self.precision)
+                for batch in w.split(self.batch_size)
+            ]
+        )
         labels = attach_labels(table, attrs.numpy(), self.labeler.columns)
         entry = write_part(self.work / "parts" / part.name, labels)
         write_atomic(_seal(self.work, part.name), json.dumps(asdict(entry)).encode())
         return entry
-
-    @torch.no_grad()
-    def label(self, w: Tensor) -> Tensor:
-        """Raw outputs ``[N, K]`` of the labeler for style vectors ``[N, w_dim]``, float32, on the CPU."""
-        lower = self.precision != "fp32"
-        with torch.autocast(self.device, DTYPES[self.precision]) if lower else nullcontext():
-            return self.labeler(self.generator.synthesize(w.to(self.device))).float().cpu()
 
 
 def label_latents(
@@ -136,6 +136,17 @@ def label_latents(
     return manifest
 
 
+def doubts_about_labels(params: Params) -> list[str]:
+    """What looks wrong in ``data/labels``, a sentence for each column.
+
+    The likely reason is that the labeler sees other images than it was trained on.
+    """
+    attributes = load_labeler(params.labeler.weights, params.labeler.attributes).attributes
+    table = read_table(LABELS, columns_of(attributes))
+    scores = np.stack([table[name].to_numpy() for name in table.column_names], axis=1)
+    return suspicious_outputs(torch.from_numpy(scores), attributes)
+
+
 def _label_parts(
     params: Params, work: Path, missing: list[FileEntry], on_rows: Callable[[int, bool], None]
 ) -> list[FileEntry]:
@@ -164,7 +175,9 @@ def provenance_of(params: Params, latents: Manifest) -> dict[str, Any]:
     """Everything that the bytes of the labels depend on, and the checks that it belongs together."""
     generator, labeler = params.generator.weights, params.labeler.weights
     check_provenance(latents, {"generator": weights_digest(generator)}, LATENTS)
-    if (width := load_generator(generator).w_dim) != _w_dim(latents):
+    network = load_generator(generator)
+    check_precision(network, params.label.precision)
+    if (width := network.w_dim) != _w_dim(latents):
         raise PipelineError(
             f"expected latents of width {width}, got {_w_dim(latents)}, in {LATENTS}: "
             "run the stage 'sample' again"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["SEED_MAX", "SectionError", "build_section", "require"]
+__all__ = ["SEED_MAX", "SectionError", "build_section", "build_value", "require"]
 
 import dataclasses
 import math
@@ -72,7 +72,8 @@ def build_section(cls: type[T], values: object, path: str = "") -> T:
     """A dataclass from a mapping; nested dataclasses from nested mappings.
 
     Whole numbers are accepted for fractional ones; ``true`` is not a number. A union of dataclasses is told
-    apart by their field ``kind``, a ``Literal``.
+    apart by their field ``kind``, a ``Literal``. A field whose metadata has ``needed`` may neither be missing
+    nor null, and that text says why.
 
     Arguments:
         cls: a dataclass with type hints among int, float, str, bool, None, ``Literal``, ``tuple[X, ...]``,
@@ -91,11 +92,13 @@ def build_section(cls: type[T], values: object, path: str = "") -> T:
         if key not in fields:
             raise SectionError(_join(path, str(key)), f"unknown key, {nearest_name(str(key), fields)}")
     for name, field in fields.items():
+        if values.get(name) is None and "needed" in field.metadata:
+            raise SectionError(_join(path, name), field.metadata["needed"])
         if name not in values and field.default is field.default_factory is dataclasses.MISSING:
             raise SectionError(
                 _join(path, name), f"expected {_describe(hints[name])}, got nothing: the key is missing"
             )
-    converted = {key: _convert(hints[key], value, _join(path, key)) for key, value in values.items()}
+    converted = {key: build_value(hints[key], value, _join(path, key)) for key, value in values.items()}
     try:
         return cls(**converted)
     except SectionError as error:
@@ -104,16 +107,20 @@ def build_section(cls: type[T], values: object, path: str = "") -> T:
         raise SectionError(path, str(error)) from None
 
 
-def _convert(hint: Any, value: object, path: str) -> Any:  # noqa: ANN401
-    """``value`` as the type of a hint."""
+def build_value(hint: Any, value: object, path: str = "") -> Any:  # noqa: ANN401
+    """``value`` as the type of a hint; see :func:`build_section` for the hints that are known.
+
+    Raises:
+        SectionError: for a value that the hint does not allow.
+    """
     if dataclasses.is_dataclass(hint):
         return build_section(hint, value, path)  # type: ignore[arg-type]
     if get_origin(hint) in (Union, types.UnionType):
         return _convert_union(get_args(hint), value, path)
     if get_origin(hint) is tuple and isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(_convert(get_args(hint)[0], item, f"{path}[{i}]") for i, item in enumerate(value))
+        return tuple(build_value(get_args(hint)[0], item, f"{path}[{i}]") for i, item in enumerate(value))
     if get_origin(hint) is abc.Mapping and isinstance(value, Mapping):
-        return {str(k): _convert(get_args(hint)[1], v, _join(path, str(k))) for k, v in value.items()}
+        return {str(k): build_value(get_args(hint)[1], v, _join(path, str(k))) for k, v in value.items()}
     if hint is float and (type(value) is int or isinstance(value, str) and EXPONENT.fullmatch(value)):
         return float(value)
     if not _fits(hint, value):
@@ -130,11 +137,14 @@ def _fits(hint: Any, value: object) -> bool:  # noqa: ANN401
 
 def _convert_union(choices: tuple[Any, ...], value: object, path: str) -> Any:  # noqa: ANN401
     """``value`` as the choice of its ``kind``, or as the first of the choices that takes it."""
-    if all(map(dataclasses.is_dataclass, choices)):
-        return build_section(_choice_of_kind(choices, value, path), value, path)
+    if value is None and type(None) in choices:
+        return None
+    sections = tuple(choice for choice in choices if dataclasses.is_dataclass(choice))
+    if sections and set(choices) <= {*sections, type(None)}:
+        return build_section(_choice_of_kind(sections, value, path), value, path)
     for choice in choices:
         try:
-            return _convert(choice, value, path)
+            return build_value(choice, value, path)
         except SectionError:
             continue
     raise SectionError(path, f"expected {' or '.join(map(_describe, choices))}, got {value!r}")

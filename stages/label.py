@@ -7,7 +7,7 @@ __all__ = ["main"]
 from pipeline import console
 from pipeline.cluster import run_and_exit
 from pipeline.config import load_params
-from pipeline.labelling import label_latents
+from pipeline.labelling import doubts_about_labels, label_latents
 from pipeline.paths import LABELS
 
 
@@ -25,6 +25,8 @@ def main() -> None:
         console.result(
             f"{manifest.rows:,} rows with {len(manifest.provenance['columns'])} labels in {LABELS}"
         )
+        for doubt in doubts_about_labels(params):
+            console.warning(doubt)
 
 
 if __name__ == "__main__":

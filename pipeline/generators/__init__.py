@@ -15,6 +15,7 @@ from pipeline.generators.stylegan2 import StyleGAN2
 from pipeline.weights import CONFIG, load_weights
 
 ARCHITECTURES = {STYLEGAN2: StyleGAN2}
+ORIGIN = ("source", "files")  # keys of an imported network's configuration that say where it comes from
 
 
 def load_generator(folder: str | Path, device: str | torch.device = "cpu") -> Generator:
@@ -35,6 +36,7 @@ def load_generator(folder: str | Path, device: str | torch.device = "cpu") -> Ge
             f"expected a generator architecture in {sorted(ARCHITECTURES)}, got {architecture!r}, "
             f"in {Path(folder) / CONFIG}: point the generator at a generator's folder"
         )
-    generator = ARCHITECTURES[architecture].from_config(weights.config).to(device)
+    arguments = {name: value for name, value in weights.config.items() if name not in ORIGIN}
+    generator = ARCHITECTURES[architecture].from_config(arguments).to(device)
     weights.fill(generator)
     return generator.eval().requires_grad_(False)

@@ -24,6 +24,7 @@ class Generator(nn.Module, ABC):
         w_dim: width of the style vector.
         num_ws: number of style inputs of the synthesis network.
         img_resolution: height and width of the images, in pixels.
+        bounded: whether activations are kept within half precision's range.
     """
 
     z_dim: int
@@ -31,6 +32,7 @@ class Generator(nn.Module, ABC):
     w_dim: int
     num_ws: int
     img_resolution: int
+    bounded: bool = False
 
     @abstractmethod
     def mapping(self, z: Tensor, truncation_psi: float = 1.0, c: Tensor | None = None) -> Tensor:

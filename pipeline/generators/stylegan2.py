@@ -94,7 +94,7 @@ class StyleGAN2(Generator):
         self.block_architecture: BlockArchitecture = block_architecture
         self.num_layers, self.mapping_lr_multiplier = num_layers, mapping_lr_multiplier
         self.channels = {res: channels[res] for res in resolutions}
-        self.conv_clamp = conv_clamp
+        self.conv_clamp, self.bounded = conv_clamp, conv_clamp is not None
         self.num_ws = 2 * len(resolutions)
         # Registered under the official names, which the methods `mapping` and `synthesis` also carry.
         self._modules["mapping"] = MappingNetwork(z_dim, c_dim, w_dim, num_layers, mapping_lr_multiplier)
@@ -164,7 +164,7 @@ class StyleGAN2(Generator):
                 resolution.
 
         Raises:
-            PipelineError: for half precision without ``conv_clamp``, where activations leave its range.
+            ValueError: for half precision without ``conv_clamp``, where activations leave its range.
         """
         if ws.shape[1:] != (self.num_ws, self.w_dim):
             expected = f"[N, {self.num_ws}, {self.w_dim}]"
@@ -173,10 +173,8 @@ class StyleGAN2(Generator):
             got = self.block_architecture
             raise ValueError(f"expected a skip generator, to stop at {resolution}, got {got!r}")
         dtype = _compute_dtype(ws)
-        if dtype == torch.float16 and self.conv_clamp is None:
-            raise PipelineError(
-                "expected a generator with conv_clamp for precision fp16, got one without: use bf16 or fp32"
-            )
+        if dtype == torch.float16 and not self.bounded:
+            raise ValueError("expected conv_clamp for half precision, got a generator without: use bfloat16")
         network = cast(SynthesisNetwork, self._modules["synthesis"])
         with torch.autocast(ws.device.type, enabled=False):  # the network itself says what is computed how
             return network(ws, noise_mode, resolution or self.img_resolution, dtype)

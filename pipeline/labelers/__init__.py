@@ -1,53 +1,36 @@
-"""Image classifiers and identity embeddings: one architecture a file, one way to read them from disk.
+"""Image classifiers and identity embeddings: one architecture or format a file, one way to read them.
 
-A network of one's own is a folder with ``weights.safetensors`` and ``config.json`` whose ``architecture`` is
-registered here; nothing that a folder holds is ever executed.
+A network is a folder whose ``config.json`` names an ``architecture`` that is registered here. One of our own
+is safetensors; one in a foreign format was made a folder by ``python -m pipeline import-labeler``, with its
+declaration (:mod:`pipeline.labelers.sources`). Nothing that a folder holds is ever unpickled.
 """
 
 from __future__ import annotations
 
 __all__ = ["ConvEmbedder", "ConvNet", "Embedder", "Labeler", "ResNet", "load_embedder", "load_labeler"]
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pipeline.attributes import Attribute, nearest_name
 from pipeline.errors import PipelineError
+from pipeline.labelers.backbones import FORMATS
 from pipeline.labelers.base import Embedder, Labeler
+from pipeline.labelers.combined import Combined, Selection
 from pipeline.labelers.convnet import ConvNet
 from pipeline.labelers.embedding import ConvEmbedder
+from pipeline.labelers.foreign import read_embedder, read_labeler
 from pipeline.labelers.resnet import ResNet
-from pipeline.weights import CONFIG, load_weights
-
-LABELERS: dict[str, type[Labeler]] = {ConvNet.architecture: ConvNet, ResNet.architecture: ResNet}
-EMBEDDERS: dict[str, type[Embedder]] = {ConvEmbedder.architecture: ConvEmbedder}
+from pipeline.labelers.sources import FolderClassifier, classifier_sources
+from pipeline.weights import CONFIG, load_config, load_weights
 
 Network = TypeVar("Network", bound=nn.Module)
-
-
-class Selection(Labeler):
-    """Some attributes of another labeler, in an order of one's own."""
-
-    columns_kept: Tensor
-
-    def __init__(self, labeler: Labeler, attributes: Sequence[Attribute]) -> None:
-        """A view of ``labeler`` that keeps ``attributes``, each of which it must have."""
-        super().__init__()
-        self.labeler, self.attributes = labeler, tuple(attributes)
-        kept = [labeler.columns.index(column) for column in self.columns]
-        self.register_buffer("columns_kept", torch.tensor(kept), persistent=False)
-
-    def forward(self, img: Tensor) -> Tensor:
-        """Raw outputs ``[N, len(columns)]`` of ``img [N, 3, H, W]`` in [-1, 1]."""
-        return self.labeler(img)[:, self.columns_kept]
-
-    def config(self) -> dict[str, Any]:
-        """The whole labeler's configuration."""
-        return self.labeler.config()
+Reader = Callable[[Path, dict[str, Any], str | torch.device], Network]
+"""From a folder and the content of its ``config.json`` to the network on a device."""
 
 
 def load_labeler(
@@ -62,7 +45,7 @@ def load_labeler(
 
     Raises:
         PipelineError: when the folder is not a whole network, its architecture is unknown, a tensor does not
-            fit, or the classifier lacks one of the attributes.
+            fit, a package that its format needs is missing, or the classifier lacks one of the attributes.
     """
     labeler = _load(folder, LABELERS, "a classifier", device)
     if attributes is None:
@@ -78,8 +61,8 @@ def load_embedder(folder: str | Path, device: str | torch.device = "cpu") -> Emb
         device: where its tensors go.
 
     Raises:
-        PipelineError: when the folder is not a whole network, its architecture is unknown, or a tensor does
-            not fit.
+        PipelineError: when the folder is not a whole network, its architecture is unknown, a tensor does not
+            fit, or a package that its format needs is missing.
     """
     return _load(folder, EMBEDDERS, "an identity", device)
 
@@ -97,29 +80,57 @@ def _find(labeler: Labeler, name: str, folder: str | Path) -> Attribute:
 
 
 def _load(
-    folder: str | Path, architectures: Mapping[str, type[Network]], role: str, device: str | torch.device
+    folder: str | Path, readers: Mapping[str, Reader[Network]], role: str, device: str | torch.device
 ) -> Network:
-    """Build what ``config.json`` names and fill it."""
-    weights = load_weights(folder, device)
-    network = _build(dict(weights.config), architectures, role, Path(folder) / CONFIG)
-    weights.fill(network.to(device))
-    return network.eval().requires_grad_(False)
-
-
-def _build(
-    config: dict[str, Any], architectures: Mapping[str, type[Network]], role: str, source: Path
-) -> Network:
-    """A network with fresh weights from the content of ``config.json``."""
-    name = config.pop("architecture")
-    if name not in architectures:
+    """Read what ``config.json`` names."""
+    config = load_config(folder)
+    if (name := config["architecture"]) not in readers:
         raise PipelineError(
-            f"expected {role} architecture in {sorted(architectures)}, got {name!r}, in {source}: "
+            f"expected {role} architecture in {sorted(readers)}, got {name!r}, in {Path(folder) / CONFIG}: "
             "check the folder that params.yaml names"
         )
-    try:
-        if "attributes" in config:
-            config["attributes"] = [Attribute.from_json(fields) for fields in config["attributes"]]
-        return architectures[name](**config)
-    except (TypeError, ValueError, RuntimeError) as error:
-        got = sorted(config)
-        raise PipelineError(f"expected the arguments of {name!r}, got {got}, in {source}: {error}") from error
+    return readers[name](Path(folder), config, device).eval().requires_grad_(False)
+
+
+def _own(architecture: Callable[..., Network]) -> Reader[Network]:
+    """A reader of networks of our own: build what ``config.json`` says and fill it with its tensors."""
+
+    def read(folder: Path, config: dict[str, Any], device: str | torch.device) -> Network:
+        arguments = {key: value for key, value in config.items() if key != "architecture"}
+        try:
+            if "attributes" in arguments:
+                arguments["attributes"] = [Attribute.from_json(x) for x in arguments["attributes"]]
+            network = architecture(**arguments).to(device)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise PipelineError(
+                f"expected the arguments of {config['architecture']!r}, got {sorted(arguments)}, "
+                f"in {folder / CONFIG}: {error}"
+            ) from error
+        load_weights(folder, device).fill(network)
+        return network
+
+    return read
+
+
+def _read_combined(folder: Path, config: dict[str, Any], device: str | torch.device) -> Combined:
+    """Several classifiers in folders of their own, one for each source."""
+    sources = classifier_sources(config, folder)
+    members = [
+        load_labeler(
+            folder / name, source.attributes if isinstance(source, FolderClassifier) else None, device
+        )
+        for name, source in zip(config["members"], sources, strict=True)
+    ]
+    return Combined(members, config)
+
+
+LABELERS: dict[str, Reader[Labeler]] = {
+    ConvNet.architecture: _own(ConvNet),
+    ResNet.architecture: _own(ResNet),
+    Combined.architecture: _read_combined,
+    **dict.fromkeys(FORMATS, read_labeler),
+}
+EMBEDDERS: dict[str, Reader[Embedder]] = {
+    ConvEmbedder.architecture: _own(ConvEmbedder),
+    **dict.fromkeys(FORMATS, read_embedder),
+}

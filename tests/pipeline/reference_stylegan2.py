@@ -1,7 +1,7 @@
 """StyleGAN2 written down once more, plainly, in float64: NumPy and SciPy, one image at a time.
 
-It follows the papers' order (scale the weights by the style, normalise them, convolve, filter), shares no line
-with the pipeline, and is as slow as it looks.
+It follows the papers' order (scale the weights by the style, normalise them, convolve, filter), shares no
+line with the pipeline, and is as slow as it looks.
 """
 
 from __future__ import annotations

@@ -29,6 +29,11 @@ def test_a_stage_says_its_name_and_its_wall_time(screen: io.StringIO) -> None:
     assert "label in 0.0 s" in time
 
 
+def test_a_warning_stands_out(screen: io.StringIO) -> None:
+    console.warning("gender: nearly constant [0 … 0]")
+    assert screen.getvalue() == "  ! gender: nearly constant [0 … 0]\n"
+
+
 def test_a_stage_that_fails_prints_no_wall_time(screen: io.StringIO) -> None:
     with pytest.raises(PipelineError), console.stage("label"):
         raise PipelineError("no")

@@ -116,7 +116,7 @@ def test_an_unknown_architecture_is_refused(tmp_path: Path) -> None:
     _, folder = saved(tmp_path, "convnet")
     rewrite(folder, architecture="vgg")
     with pytest.raises(
-        PipelineError, match=r"expected a classifier architecture in \['convnet', 'resnet'\], got 'vgg'"
+        PipelineError, match=r"expected a classifier architecture in \[.*'convnet', .*'resnet', .*got 'vgg'"
     ):
         load_labeler(folder)
 
@@ -124,7 +124,7 @@ def test_an_unknown_architecture_is_refused(tmp_path: Path) -> None:
 def test_an_embedding_is_no_classifier(tmp_path: Path) -> None:
     _, folder = saved(tmp_path, "convnet")
     with pytest.raises(
-        PipelineError, match=r"expected an identity architecture in \['conv_embedder'\], got 'convnet'"
+        PipelineError, match=r"expected an identity architecture in \[.*'conv_embedder', .*got 'convnet'"
     ):
         load_embedder(folder)
 

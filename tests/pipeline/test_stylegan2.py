@@ -152,7 +152,7 @@ def test_nothing_overflows_at_1024_when_styles_and_features_are_large(
 
 
 def test_half_precision_without_a_clamp_is_refused() -> None:
-    with torch.autocast("cpu", torch.float16), pytest.raises(PipelineError, match="conv_clamp.*bf16"):
+    with torch.autocast("cpu", torch.float16), pytest.raises(ValueError, match="conv_clamp.*bfloat16"):
         tiny(conv_clamp=None).synthesis(torch.randn(1, 6, 8))
 
 

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline import labelling
 from pipeline.data import read_manifest, read_table
@@ -130,3 +131,12 @@ def test_unknown_attribute_is_refused_with_the_nearest(project, capsys):
     params = Path("params.yaml")
     params.write_text(params.read_text().replace("- age", "- aeg"))
     refused(capsys, "'aeg'", "did you mean 'age'?")
+
+
+def test_half_precision_needs_a_generator_that_clamps(project, capsys):
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["label"]["precision"] = "fp16"
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    assert label.main() == 1
+    assert "conv_clamp for label.precision fp16, got one without: use bf16 or fp32" in capsys.readouterr().err
+    assert not LABELS.exists()

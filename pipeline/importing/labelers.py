@@ -1,0 +1,118 @@
+"""From a declaration to a network folder: whole, sealed with digests, and in place by renaming."""
+
+from __future__ import annotations
+
+__all__ = ["import_classifier", "import_embedder"]
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pipeline.data import replace_folder
+from pipeline.importing.clip import import_clip
+from pipeline.importing.huggingface import import_huggingface
+from pipeline.importing.programs import import_program
+from pipeline.importing.timm import import_timm
+from pipeline.labelers import Embedder, Labeler, load_embedder, load_labeler
+from pipeline.labelers.sources import (
+    ClassifierSource,
+    ClipModel,
+    EmbedderSource,
+    ExportModel,
+    FolderClassifier,
+    HuggingFaceClassifier,
+    HuggingFaceModel,
+    OnnxModel,
+    TimmModel,
+    TorchScriptModel,
+)
+from pipeline.weights import CONFIG, load_config, save_config, sha256
+
+
+def import_classifier(sources: Sequence[ClassifierSource], target: str | Path) -> tuple[Labeler, list[str]]:
+    """Make the network folder of a classifier.
+
+    Arguments:
+        sources: what it is made of; several supply different attributes.
+        target: the folder; it appears whole, or stays as it was.
+
+    Returns:
+        the classifier, and where the sources' own folders contradict the declaration.
+
+    Raises:
+        PipelineError: when a source is missing, damaged or contradicts its declaration.
+    """
+    with _staging(target) as staging:
+        if len(sources) == 1 and not isinstance(sources[0], FolderClassifier):
+            doubts = _import_one(sources[0], staging)
+        else:
+            doubts = _import_several(sources, staging)
+        labeler = load_labeler(staging)
+        replace_folder(staging, target)
+    return labeler, doubts
+
+
+def import_embedder(source: EmbedderSource, target: str | Path) -> tuple[Embedder, list[str]]:
+    """Make the network folder of an identity embedding; see :func:`import_classifier`."""
+    with _staging(target) as staging:
+        doubts = _import_one(source, staging)
+        embedder = load_embedder(staging)
+        replace_folder(staging, target)
+    return embedder, doubts
+
+
+@contextmanager
+def _staging(target: str | Path) -> Iterator[Path]:
+    """An empty folder beside ``target``, gone afterwards."""
+    target = Path(target)
+    staging = target.with_name(f".{target.name}.new.{os.getpid()}")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _import_several(sources: Sequence[ClassifierSource], staging: Path) -> list[str]:
+    """A network folder for each source inside of one that combines them."""
+    doubts, members = [], []
+    for i, source in enumerate(sources):
+        members.append(f"{i}-{source.kind}")
+        doubts += _import_one(source, staging / members[-1])
+    _seal(staging, "combined", sources, {"members": members})
+    return doubts
+
+
+def _import_one(source: ClassifierSource | EmbedderSource, staging: Path) -> list[str]:
+    """The network folder of one source."""
+    staging.mkdir(exist_ok=True)
+    doubts: list[str] = []
+    network: dict[str, Any] = {}
+    match source:
+        case FolderClassifier():
+            load_config(source.folder)  # refuses what is no network folder, or a damaged one
+            shutil.copytree(source.folder, staging, dirs_exist_ok=True)
+            return []
+        case TorchScriptModel() | ExportModel() | OnnxModel():
+            import_program(source, staging)
+        case ClipModel():
+            network, doubts = import_clip(source, staging)
+        case HuggingFaceClassifier() | HuggingFaceModel():
+            network, doubts = import_huggingface(source, staging)
+        case TimmModel():
+            network, doubts = import_timm(source, staging)
+    _seal(staging, source.kind, [source], {"network": network} if network else {})
+    return [f"{source.origin}: {doubt}" for doubt in doubts]
+
+
+def _seal(folder: Path, architecture: str, sources: Sequence[Any], more: dict[str, Any]) -> None:
+    """Write ``config.json``: the declaration, what rebuilds the network, and a digest for every file."""
+    (folder / CONFIG).unlink(missing_ok=True)
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    config = {"architecture": architecture, "sources": [asdict(source) for source in sources], **more}
+    save_config(folder, config | {"files": {name: sha256(folder / name) for name in files}})

@@ -1,0 +1,130 @@
+"""Networks of other people's making: preprocessing, backbone and readout, each as declared.
+
+Whatever the format, a *backbone* (:mod:`pipeline.labelers.backbones`) is a module from prepared images
+``[N, 3, side, side]`` to numbers ``[N, O]``. Around it stand the declared preprocessing and, for a
+classifier, the declared readout.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ForeignEmbedder", "ForeignLabeler", "read_embedder", "read_labeler"]
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.errors import PipelineError
+from pipeline.labelers.backbones import open_backbone, probe
+from pipeline.labelers.base import Embedder, Labeler
+from pipeline.labelers.huggingface import label_places
+from pipeline.labelers.preprocessing import ImageInput, Preprocessing
+from pipeline.labelers.readout import Outputs, Readout, resolve_outputs
+from pipeline.labelers.sources import (
+    ClipClassifier,
+    FolderClassifier,
+    HuggingFaceClassifier,
+    classifier_sources,
+    embedder_source,
+)
+from pipeline.weights import CONFIG
+
+
+class ForeignLabeler(Labeler):
+    """A classifier of another's making.
+
+    Arguments:
+        image: what its network wants to see.
+        backbone: prepared images to ``[N, O]``.
+        attributes: name → outputs, all of them places below O.
+        config: the content of ``config.json``.
+    """
+
+    def __init__(
+        self, image: ImageInput, backbone: nn.Module, attributes: dict[str, Outputs], config: dict[str, Any]
+    ) -> None:
+        super().__init__()
+        self.preprocessing, self.backbone = Preprocessing(image), backbone
+        self.readout = Readout(attributes)
+        self.attributes, self._config = self.readout.attributes, config
+
+    def forward(self, img: Tensor) -> Tensor:
+        """Logits or values ``[N, len(columns)]`` of ``img [N, 3, H, W]`` in [-1, 1], always in float32."""
+        # What a network of unknown make does in half precision, nobody has looked at.
+        with torch.autocast(img.device.type, enabled=False):
+            return self.readout(self.backbone(self.preprocessing(img)).float())
+
+    def config(self) -> dict[str, Any]:
+        """The content of ``config.json``."""
+        return self._config
+
+
+class ForeignEmbedder(Embedder):
+    """An embedding of another's making.
+
+    Arguments:
+        image: what its network wants to see.
+        backbone: prepared images to ``[N, E]``.
+        config: the content of ``config.json``.
+    """
+
+    def __init__(self, image: ImageInput, backbone: nn.Module, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.preprocessing, self.backbone, self._config = Preprocessing(image), backbone, config
+
+    def forward(self, img: Tensor) -> Tensor:
+        """Unit vectors ``[N, E]`` of ``img [N, 3, H, W]`` in [-1, 1], always in float32."""
+        with torch.autocast(img.device.type, enabled=False):
+            return F.normalize(self.backbone(self.preprocessing(img)).float(), dim=1)
+
+    def config(self) -> dict[str, Any]:
+        """The content of ``config.json``."""
+        return self._config
+
+
+def read_labeler(folder: Path, config: dict[str, Any], device: str | torch.device) -> ForeignLabeler:
+    """An imported classifier.
+
+    Raises:
+        PipelineError: when a file or a package is missing, or the declaration contradicts the network.
+    """
+    sources = classifier_sources(config, folder)
+    source = sources[0] if len(sources) == 1 else None
+    if source is None or isinstance(source, FolderClassifier):
+        raise PipelineError(f"expected one source, got {len(sources)}, in {folder / CONFIG}: import it again")
+    backbone = open_backbone(source, folder, config, device)
+    count = probe(backbone, source.image, folder, device)
+    labels = label_places(config["network"]) if isinstance(source, HuggingFaceClassifier) else {}
+    attributes = resolve_outputs(_outputs(source), count, labels, folder)
+    return ForeignLabeler(source.image, backbone, attributes, config).to(device)
+
+
+def read_embedder(folder: Path, config: dict[str, Any], device: str | torch.device) -> ForeignEmbedder:
+    """An imported embedding of identity.
+
+    Raises:
+        PipelineError: when a file or a package is missing, or the declaration contradicts the network.
+    """
+    source = embedder_source(config, folder)
+    if source is None:
+        raise PipelineError(f"expected one source, got none, in {folder / CONFIG}: import it again")
+    backbone = open_backbone(source, folder, config, device)
+    probe(backbone, source.image, folder, device)
+    return ForeignEmbedder(source.image, backbone, config).to(device)
+
+
+def _outputs(source: Any) -> dict[str, Outputs]:  # noqa: ANN401
+    """Which outputs of the backbone say what; CLIP has one for each pair of texts or for each class."""
+    if not isinstance(source, ClipClassifier):
+        return dict(source.attributes)
+    outputs, first = {}, 0
+    for name, prompts in source.attributes.items():
+        count = len(prompts.classes) or 1
+        places = tuple(range(first, first + count))
+        outputs[name] = Outputs(
+            kind=prompts.kind, outputs=places, classes=prompts.classes, alias=prompts.alias
+        )
+        first += count
+    return outputs
