@@ -37,9 +37,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 STAMP := $(VENV)/.installed
+STAMP_EXTRAS := $(VENV)/.installed-extras
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: help repro test lint ui lock install clean
+.PHONY: help repro test lint ui lock install extras clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -64,6 +65,8 @@ ui: $(STAMP) ## MLflow on http://127.0.0.1:5000, with the runs, pictures and mod
 
 install: $(STAMP) ## .venv with the locked versions
 
+extras: $(STAMP_EXTRAS) ## what reads ONNX, Hugging Face, timm and CLIP classifiers
+
 lock: $(STAMP_DEV) ## write requirements/*.txt from the versions that are installed
 	$(BIN)/python requirements/lock.py
 
@@ -85,7 +88,14 @@ $(STAMP): requirements/lock.txt | $(BIN)/python
 	@$(BIN)/pip install $(PIP_QUIET) $(PIP_FLAGS) -r $<
 	@touch $@
 
-$(STAMP_DEV): requirements/lock-dev.txt $(STAMP)
+# torchvision must fit torch exactly: taken from the same place.
+$(STAMP_EXTRAS): requirements/lock-extras.txt $(STAMP)
+	@echo "▸ installing the readers of other classifiers into .venv"
+	@$(if $(TORCH_INDEX),$(BIN)/pip install $(PIP_QUIET) $(PIP_FLAGS) --index-url "$(TORCH_INDEX)" $$(grep '^torchvision==' $<))
+	@$(BIN)/pip install $(PIP_QUIET) $(PIP_FLAGS) -r $<
+	@touch $@
+
+$(STAMP_DEV): requirements/lock-dev.txt $(STAMP_EXTRAS)
 	@echo "▸ installing the development tools into .venv"
 	@$(BIN)/pip install $(PIP_QUIET) $(PIP_FLAGS) -r $<
 	@touch $@

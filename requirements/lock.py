@@ -1,4 +1,4 @@
-"""Write ``lock.txt`` and ``lock-dev.txt``: the exact versions that stand in this environment.
+"""Write ``lock.txt``, ``lock-extras.txt`` and ``lock-dev.txt``: the exact versions of this environment.
 
 Only what ``pyproject.toml`` asks for and what that needs in turn is written, so that a stray package stays
 out. A local build tag such as ``+cpu`` is left out: any build of the same version satisfies the lock.
@@ -40,20 +40,23 @@ def closure(wanted: list[str]) -> dict[str, str]:
     return {name: version for name, version in sorted(versions.items()) if name != "setuptools"}
 
 
-def write(path: Path, head: str, versions: dict[str, str]) -> None:
-    """One ``name==version`` a line."""
-    path.write_text(NOTE + head + "".join(f"{name}=={version}\n" for name, version in versions.items()))
+def write(name: str, wanted: list[str], base: str | None, known: dict[str, str]) -> dict[str, str]:
+    """Lock ``wanted``, one ``name==version`` a line, on top of the file ``base`` that holds ``known``."""
+    versions = known | closure(wanted)
+    lines = [f"{package}=={version}\n" for package, version in versions.items() if package not in known]
+    (HERE / name).write_text(NOTE + (f"-r {base}\n" if base else "") + "".join(lines))
+    return versions
 
 
 def main() -> None:
-    """Write both files beside this one."""
+    """Write the files beside this one, each on top of the one before."""
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]
-    runtime = closure(project["dependencies"])
-    both = closure(project["dependencies"] + project["optional-dependencies"]["dev"])
-    write(HERE / "lock.txt", "", runtime)
-    write(
-        HERE / "lock-dev.txt", "-r lock.txt\n", {name: v for name, v in both.items() if name not in runtime}
+    dev, *extras = (
+        project["optional-dependencies"].pop(name) for name in ("dev", "onnx", "huggingface", "timm")
     )
+    known = write("lock.txt", project["dependencies"], None, {})
+    known = write("lock-extras.txt", sum(extras, []), "lock.txt", known)
+    write("lock-dev.txt", dev, "lock-extras.txt", known)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
-LOCKS = ("requirements/lock.txt", "requirements/lock-dev.txt")
+LOCKS = ("requirements/lock.txt", "requirements/lock-extras.txt", "requirements/lock-dev.txt")
+EXTRAS = ("onnx", "huggingface", "timm")
 
 
 def pins(name: str) -> dict[str, str]:
@@ -50,7 +51,7 @@ def plan(folder: Path, *arguments: str) -> str:
 def installed(folder: Path) -> None:
     """As if the installation were done."""
     (folder / ".venv/bin").mkdir(parents=True)
-    for name in ("bin/python", ".installed", ".installed-dev"):
+    for name in ("bin/python", ".installed", ".installed-extras", ".installed-dev"):
         (folder / ".venv" / name).touch()
 
 
@@ -91,6 +92,7 @@ def test_help_names_every_command(checkout):
         "test",
         "ui",
         "install",
+        "extras",
         "lock",
         "clean",
     ]
@@ -98,13 +100,23 @@ def test_help_names_every_command(checkout):
 
 def test_the_lock_holds_every_direct_dependency_within_its_range():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    runtime, both = pins(LOCKS[0]), pins(LOCKS[0]) | pins(LOCKS[1])
-    for group, locked in (
-        (project["dependencies"], runtime),
-        (project["optional-dependencies"]["dev"], both),
-    ):
+    optional = project["optional-dependencies"]
+    groups = [project["dependencies"], [text for name in EXTRAS for text in optional[name]], optional["dev"]]
+    locked: dict[str, str] = {}
+    for name, group in zip(LOCKS, groups, strict=True):
+        locked |= pins(name)
         for requirement in map(Requirement, group):
             assert locked[canonicalize_name(requirement.name)] in requirement.specifier, requirement
+    assert optional.keys() == {*EXTRAS, "dev"}
+
+
+def test_extras_come_on_top_of_the_lock_and_torchvision_from_where_torch_does(checkout):
+    (checkout / ".venv/bin").mkdir(parents=True)
+    for name in ("bin/python", ".installed"):
+        (checkout / ".venv" / name).touch()
+    planned = plan(checkout, "extras", "TORCH_INDEX=https://cpu.example/simple")
+    assert "-r requirements/lock-extras.txt" in planned and "-r requirements/lock.txt" not in planned
+    assert "cpu.example/simple\" $(grep '^torchvision==' requirements/lock-extras.txt)" in planned
 
 
 def test_the_lock_is_of_public_releases_and_names_no_place():

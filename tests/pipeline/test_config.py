@@ -46,6 +46,29 @@ def test_overrides_compose_other_editors(tmp_path: Path, monkeypatch: pytest.Mon
     assert (params.cluster.address, params.sample.count) == ("auto", 300)
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "conf/generator").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_generator_composes_and_says_where_it_comes_from(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    compose([f"generator={path.stem}"], tmp_path / "params.yaml")
+    assert load_params(tmp_path / "params.yaml").generator.name == path.stem
+    if path.stem != "portraits64":
+        for fact in (".pkl", "MB", "https://", "licence", "import-generator"):
+            assert fact in path.read_text(), fact
+
+
+def test_animals_compose_with_their_species_and_the_papers_editor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    groups = ["generator=afhqv2_512", "labeler=clip_afhq", "editor=[styleae,styleae_afhq]"]
+    compose(groups, tmp_path / "params.yaml")
+    params = load_params(tmp_path / "params.yaml")
+    assert params.labeler.attributes == ("species",)
+    assert params.editor["styleae_afhq"].repeats == 50
+
+
 def test_a_refused_override_leaves_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     (tmp_path / "params.yaml").write_text("kept")
