@@ -141,7 +141,7 @@ def publish_editor(params: Params, store: Store, content: Content) -> Publicatio
         version, new = known, False
     else:
         version, new = _fill(client, run.info.run_id, params, content, known), True
-    champion = registry.crown(client, content.name, version.version, params.publish, content.headline)
+    champion = registry.crown(client, version, params.publish, content.headline)
     return Publication(
         run_id=run.info.run_id,
         version=str(version.version),

@@ -1,8 +1,8 @@
 """Registered editors: one version for each trained editor, and the alias ``champion`` on the best of them.
 
 The rule for the alias: a version takes it when nobody has it, or when its headline metric is strictly better
-than the champion's own. A champion without that metric, or with one that is not a number, gives way; a tie
-changes nothing.
+than the champion's own. A champion without that metric, or with one that is not a number, gives way, and so
+does one of another generator, whose metric measures other edits; a tie changes nothing.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from pipeline.weights import CONFIG, WEIGHTS, weights_digest
 
 CHAMPION = "champion"
 DIGEST_TAG = "styleae.model"
+GENERATOR_TAG = "styleae.generator"
 HEADLINE_TAG = "headline."
 CODE = Path(__file__).parent
 # What the served model imports; the versions are those of this environment, build tags such as +cpu left out.
@@ -96,20 +97,21 @@ def log_editor(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    return client.create_model_version(
-        name, info.model_uri, run_id, tags={DIGEST_TAG: digest}, model_id=info.model_id
-    )
+    tags = {DIGEST_TAG: digest, GENERATOR_TAG: weights_digest(params.generator.weights)}
+    return client.create_model_version(name, info.model_uri, run_id, tags=tags, model_id=info.model_id)
 
 
-def crown(client: MlflowClient, name: str, number: str, rule: PublishParams, value: float) -> bool:
+def crown(client: MlflowClient, version: ModelVersion, rule: PublishParams, value: float) -> bool:
     """Note a version's headline metric and apply the rule for the alias; whether it is the champion now."""
+    name, number = version.name, str(version.version)
     client.set_model_version_tag(name, number, HEADLINE_TAG + rule.headline, repr(value))
     champion = _champion(client, name)
-    if champion is not None and str(champion.version) == str(number):
+    if champion is not None and str(champion.version) == number:
         return True
+    comparable = champion is not None and _same_generator(champion, version)
     present = _number(champion.tags.get(HEADLINE_TAG + rule.headline)) if champion is not None else math.nan
     better = value > present if rule.higher_is_better else value < present
-    if champion is None or (math.isnan(present) and not math.isnan(value)) or better:
+    if not comparable or (math.isnan(present) and not math.isnan(value)) or better:
         client.set_registered_model_alias(name, CHAMPION, number)
         return True
     return False
@@ -123,6 +125,12 @@ def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # no such alias
             raise
         return None
+
+
+def _same_generator(one: ModelVersion, other: ModelVersion) -> bool:
+    """Whether two versions edit the images of one generator; a version that does not say edits anyone's."""
+    known = {version.tags[GENERATOR_TAG] for version in (one, other) if GENERATOR_TAG in version.tags}
+    return len(known) < 2
 
 
 def _number(text: str | None) -> float:

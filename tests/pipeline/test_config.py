@@ -52,7 +52,8 @@ def test_every_generator_composes_and_says_where_it_comes_from(
 ) -> None:
     monkeypatch.chdir(ROOT)
     compose([f"generator={path.stem}"], tmp_path / "params.yaml")
-    assert load_params(tmp_path / "params.yaml").generator.name == path.stem
+    params = load_params(tmp_path / "params.yaml")
+    assert params.generator.name == params.publish.experiment == path.stem
     if path.stem != "portraits64":
         for fact in (".pkl", "MB", "https://", "licence", "import-generator"):
             assert fact in path.read_text(), fact

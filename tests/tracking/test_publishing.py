@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from mlflow import MlflowClient
 
 from pipeline.errors import PipelineError
+from pipeline.generators import StyleGAN2
 from pipeline.mlflow_store import open_experiment, open_store, store_of
 from pipeline.publishing import check_publishable, publish_editor
 from pipeline.tracking import LiveRun
+from pipeline.weights import save_weights
 from tests.tracking.conftest import write_editor, write_report
 
 
@@ -126,6 +129,16 @@ def test_the_champion_changes_only_for_a_better_headline(project, plain):
     assert (first.champion, tie.champion, better.champion) == (True, False, True)
     assert client.get_model_version_by_alias("styleae", "champion").version == int(better.version)
     assert [first.version, tie.version, better.version] == ["1", "2", "3"]
+
+
+def test_the_champion_of_another_generator_gives_way(project, plain):
+    first = publish(project)
+    torch.manual_seed(1)
+    generator = StyleGAN2(z_dim=8, w_dim=16, num_layers=1, img_resolution=8, channel_max=4)
+    save_weights("models/tiny/generator", generator.state_dict(), generator.config())
+    write_report("styleae", success=0.1)
+    other = publish(project)
+    assert (first.champion, other.champion, other.version) == (True, True, "2")
 
 
 def test_a_missing_report_is_refused_before_the_store_is_asked(project):
