@@ -204,7 +204,8 @@ class Params:
         if not self.editor:
             raise SectionError("editor", "expected at least one editor, got none")
         for name, settings in self.editor.items():
-            for column in settings.binary if isinstance(settings, InterfaceGANParams) else ():
+            named = settings.binary if isinstance(settings, InterfaceGANParams) else ()
+            for column in named if named != "auto" else ():
                 if column.partition(".")[0] not in self.labeler.attributes:
                     near = nearest_name(column, self.labeler.attributes)
                     raise SectionError(

@@ -182,12 +182,14 @@ def provenance_of(params: Params, latents: Manifest) -> dict[str, Any]:
             f"expected latents of width {width}, got {_w_dim(latents)}, in {LATENTS}: "
             "run the stage 'sample' again"
         )
+    attributes = load_labeler(labeler, params.labeler.attributes).attributes
     return {
         **latents.provenance,
         "latents": latents.digest,
         "labeler": weights_digest(labeler),
         "attributes": list(params.labeler.attributes),
-        "columns": list(load_labeler(labeler, params.labeler.attributes).columns),
+        "columns": list(columns_of(attributes)),
+        "decided": list(columns_of(a for a in attributes if a.kind != "continuous")),
         **asdict(params.label),
     }
 

@@ -90,6 +90,7 @@ def train_editor(name: str, params: Params, on_epoch: Callable[[Row], None] = la
             settings=settings,
             labels=str(LABELS),
             columns=tuple(labels.provenance["columns"]),
+            decided=tuple(labels.provenance["decided"]),
             generator=params.generator.weights,
             metric=str(PULLBACK),
             seed=params.train.seed,

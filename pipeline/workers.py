@@ -13,7 +13,7 @@ import json
 import os
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class Job:
         settings: the editor's settings.
         labels: the data folder.
         columns: the attributes to edit.
+        decided: which of them are decisions (see :class:`EditingData`).
         generator: the generator's folder.
         metric: the folder of the pull-back metric.
         seed: of initial weights and of the order of batches.
@@ -60,6 +61,7 @@ class Job:
     settings: Any
     labels: str
     columns: tuple[str, ...]
+    decided: tuple[str, ...]
     generator: str
     metric: str
     seed: int
@@ -166,7 +168,7 @@ def _train(job: Job) -> dict[str, Any]:
 
     objective.to(device)
     forward = ray.train.torch.prepare_model(objective, parallel_strategy_kwargs={"broadcast_buffers": False})
-    train, val = (EditingData(d.w.to(device), d.attrs.to(device), d.columns) for d in (train, val))
+    train, val = (replace(d, w=d.w.to(device), attrs=d.attrs.to(device)) for d in (train, val))
     rank, ranks = context.get_world_rank(), context.get_world_size()
     loop = Loop(objective, forward, job.settings, train, val, job.seed, rank, ranks)
     if checkpoint := ray.train.get_checkpoint():
@@ -187,7 +189,7 @@ def _read(job: Job, split: Split) -> EditingData:
         raise PipelineError(
             f"expected rows of the split {split!r}, got none, in {job.labels}: raise sample.count"
         )
-    return EditingData(*to_tensors(table, job.columns), job.columns)
+    return EditingData(*to_tensors(table, job.columns), job.columns, job.decided)
 
 
 def _report(loop: Loop, row: dict[str, float], save: bool) -> None:

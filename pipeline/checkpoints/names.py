@@ -11,6 +11,7 @@ __all__ = [
     "CALLABLE",
     "DICTS",
     "ENCODE",
+    "HINTS",
     "LOAD_FROM_BYTES",
     "NETWORK",
     "PARAMETER",
@@ -46,6 +47,11 @@ ALLOWED: dict[str, frozenset[str]] = {
         "numpy._core.multiarray": "scalar _reconstruct",  # the same two, since numpy 2
         "numpy._core.numeric": "_frombuffer",
     }.items()
+}
+
+# What to do about modules that are met by mistake rather than by malice.
+HINTS = {
+    "dnnlib.tflib.network": "it is of TensorFlow, take a checkpoint of stylegan2-ada-pytorch or stylegan3"
 }
 
 DICTS = frozenset({"collections.OrderedDict", "dnnlib.util.EasyDict"})

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pipeline.checkpoints.machine import Machine
-from pipeline.checkpoints.names import ALLOWED, CALLABLE, DICTS, SETS, STATEFUL
+from pipeline.checkpoints.names import ALLOWED, CALLABLE, DICTS, HINTS, SETS, STATEFUL
 from pipeline.checkpoints.values import Budget, Call, Global, shown
 from pipeline.errors import PipelineError
 
@@ -142,9 +142,9 @@ def _mention(machine: Machine, module: object, name: object) -> None:
     if type(module) is not str or type(name) is not str:
         raise machine.error("a module's and an attribute's name", f"{shown(module)} and {shown(name)}")
     if name not in ALLOWED.get(module, ()):
+        hint = HINTS.get(module, "nothing was run; do not load the file with a program that would")
         raise PipelineError(
-            f"expected the names that checkpoints consist of, got {shown(f'{module}.{name}')}: "
-            "nothing was run; do not load the file with a program that would"
+            f"expected the names that checkpoints consist of, got {shown(f'{module}.{name}')}: {hint}"
         )
     machine.push(Global(f"{module}.{name}"))
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 __all__ = ["read_rosinality"]
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ from pipeline.generators.networks import MappingNetwork
 from pipeline.generators.resampling import fir_filter
 
 NETWORKS = {"G_ema": "g_ema", "G": "g"}
+NAME = re.compile(r"[A-Za-z0-9_.]{1,100}")  # of a tensor
 TENSORS = 2_000  # of one network; the largest have two hundred
 LR_MULTIPLIER = 0.01
 STYLES = 10_000  # whose mean replaces a missing latent_avg
@@ -69,9 +71,9 @@ def _choose(content: dict[str, Any], network: str) -> dict[str, Any]:
     if network not in states:
         raise no_network(network, states)
     state = states[network]
-    if not all(type(name) is str for name in state) or len(state) > TENSORS:
+    if len(state) > TENSORS or not all(type(name) is str and NAME.fullmatch(name) for name in state):
         raise PipelineError(
-            f"expected a state dict of at most {TENSORS} tensors, got another: it is no generator"
+            f"expected a state dict of at most {TENSORS} tensors with plain names, got another: it is no generator"
         )
     return state
 

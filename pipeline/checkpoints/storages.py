@@ -16,7 +16,7 @@ import torch
 
 from pipeline.checkpoints.names import ENCODE, LOAD_FROM_BYTES
 from pipeline.checkpoints.pickles import PERSISTENT, read_pickle
-from pipeline.checkpoints.tensors import DTYPES, Storage, StorageOf
+from pipeline.checkpoints.tensors import DTYPES, LARGEST, Storage, StorageOf
 from pipeline.checkpoints.values import Budget, Call, Global, LongText, shown
 from pipeline.errors import PipelineError
 
@@ -47,7 +47,7 @@ def storage_id(node: object) -> StorageId:
     """
     match node:
         case Call(name=name, args=(("storage", Global(name=kind), str(key), str(), int(numel), *view),)) if (
-            name == PERSISTENT and kind in DTYPES and numel >= 0 and view in ([], [None])
+            name == PERSISTENT and kind in DTYPES and 0 <= numel <= LARGEST and view in ([], [None])
         ):
             return StorageId(key, DTYPES[kind], int(numel))
     raise PipelineError(f"expected the id of a tensor's storage, got {shown(node)}: the file is damaged")

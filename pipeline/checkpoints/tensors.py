@@ -7,7 +7,7 @@ times its size.
 
 from __future__ import annotations
 
-__all__ = ["DTYPES", "Storage", "StorageOf", "read_tensor"]
+__all__ = ["DTYPES", "LARGEST", "Storage", "StorageOf", "read_tensor"]
 
 import math
 from collections.abc import Callable
@@ -32,7 +32,7 @@ DTYPES = {
     "torch.ByteStorage": torch.uint8,
 }
 DIMENSIONS = 8  # a convolution's weight has four
-LARGEST = 2**40  # of any size, stride or offset, so that their products fit 64 bits
+LARGEST = 2**40  # of any count, size, stride or offset, so that their products fit 64 bits
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,13 @@ class EditingData:
         w: style vectors ``[N, w_dim]``.
         attrs: raw labeler outputs ``[N, K]``.
         columns: the K column names of ``attrs``.
+        decided: which of them are decisions, a logit or a class's score, rather than values.
     """
 
     w: Tensor
     attrs: Tensor
     columns: tuple[str, ...]
+    decided: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

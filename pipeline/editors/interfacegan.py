@@ -57,7 +57,8 @@ class InterFaceGAN(Editor):
         cls, settings: InterfaceGANParams, data: EditingData, context: FitContext, seed: int
     ) -> InterFaceGAN:
         """Fit every direction in closed form or by scikit-learn; nothing is left to train."""
-        for name in settings.binary:
+        binary = data.decided if settings.binary == "auto" else settings.binary
+        for name in binary:
             if name not in data.columns:
                 hint = nearest_name(name, data.columns)
                 raise PipelineError(f"unknown attribute {name!r} in 'binary' of interfacegan: {hint}")
@@ -70,9 +71,7 @@ class InterFaceGAN(Editor):
         normals = _unit(
             np.stack(
                 [
-                    _svm_normal(x / scale, attrs[:, k], settings, seed)
-                    if name in settings.binary
-                    else readers[k]
+                    _svm_normal(x / scale, attrs[:, k], settings, seed) if name in binary else readers[k]
                     for k, name in enumerate(data.columns)
                 ]
             )

@@ -100,8 +100,8 @@ class InterfaceGANParams:
 
     Attributes:
         kind: the method.
-        binary: the columns whose direction is the normal of a linear SVM; the others take a ridge
-            regression's.
+        binary: the columns whose direction is the normal of a linear SVM, the others take a ridge
+            regression's; ``auto`` for those that the labeler decides, binary and categorical ones.
         confident_share: share of the training split taken from either end of a binary column, in (0, 0.5].
         C: inverse regularisation of the SVM, for w scaled to unit mean square. Small: a direction in which
             styles hardly vary separates the samples well and edits images badly.
@@ -110,7 +110,7 @@ class InterfaceGANParams:
     """
 
     kind: Literal["interfacegan"] = "interfacegan"
-    binary: tuple[str, ...] = ()
+    binary: tuple[str, ...] | Literal["auto"] = "auto"
     confident_share: float = 0.2
     C: float = 0.001
     alpha: float = 0.2

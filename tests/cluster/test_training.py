@@ -49,9 +49,10 @@ def train_without_ray(name: str) -> list[dict[str, float]]:
     """Save the editor in ``expected``; its history."""
     params = load_params()
     settings = params.editor_settings(name)
-    columns = tuple(read_manifest("data/labels").provenance["columns"])
+    provenance = read_manifest("data/labels").provenance
+    columns, decided = (tuple(provenance[name]) for name in ("columns", "decided"))
     train, val = (
-        EditingData(*to_tensors(read_table("data/labels", ["w", *columns], split), columns), columns)
+        EditingData(*to_tensors(read_table("data/labels", ["w", *columns], split), columns), columns, decided)
         for split in ("train", "val")
     )
     context = FitContext(

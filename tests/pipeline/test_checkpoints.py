@@ -243,6 +243,11 @@ def test_stylegan3_is_recognised(tmp_path: Path, protocol: int) -> None:
         read_checkpoint(path)
 
 
+def test_a_tensorflow_network_is_recognised(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="got 'dnnlib.tflib.network.Network': it is of TensorFlow"):
+        read_checkpoint(written(tmp_path, b"\x80\x03cdnnlib.tflib.network\nNetwork\n)\x81."))
+
+
 @pytest.mark.parametrize(
     ("part", "argument", "value", "message"),
     [
@@ -450,7 +455,7 @@ def test_without_latent_avg_the_mean_style_is_computed_and_the_source_says_so(tm
             torch.ones(1, 3, 4, 1, 1),
             r"synthesis\.b8\.conv0\.weight of shape \(3, 4, 3, 3\)",
         ),
-        ("style.1.weight", torch.ones(8, 6), r"fc0\.bias of shape \(6,\), got \(8,\)"),
+        ("style.1.weight", torch.ones(8, 6), r"fc0\.weight of shape \(8, 8\), got \(8, 6\)"),
     ],
 )
 def test_another_state_dict_is_refused(

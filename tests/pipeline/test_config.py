@@ -80,7 +80,7 @@ def test_a_refused_override_leaves_the_file(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize(
     ("name", "defaults"),
-    [("styleae", StyleAEParams()), ("interfacegan", InterfaceGANParams(binary=("gender", "glasses")))],
+    [("styleae", StyleAEParams()), ("interfacegan", InterfaceGANParams())],
 )
 def test_conf_spells_every_setting_of_an_editor_at_its_default(name: str, defaults: Any) -> None:
     spelt = yaml.safe_load((ROOT / f"conf/editor/{name}.yaml").read_text())[name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -121,3 +123,16 @@ def test_save_and_load(editor, data, tmp_path):
 def test_unknown_binary_column_is_refused(data):
     with pytest.raises(PipelineError, match="did you mean 'gender'"):
         build(data, binary=("gendre",))
+
+
+def test_decided_columns_take_the_normal_of_an_svm_when_nothing_else_is_said(data):
+    decided = dataclasses.replace(data, decided=("gender",))
+    asked = build(data, binary=("gender",))
+    assert torch.equal(build(decided, binary="auto").normals, asked.normals)
+    assert not torch.equal(build(data, binary="auto").normals, asked.normals)
+
+
+def test_one_attribute_alone_has_nothing_to_be_projected_off(data):
+    species = EditingData(data.w, data.attrs, ("species.cat", "species.dog", "species.wild"))
+    editor = build(species, binary=())
+    torch.testing.assert_close(torch.nn.functional.normalize(editor.steps, dim=1), editor.normals)
