@@ -38,6 +38,7 @@ DPI = 150
 CELL = 132  # pixels of one face in a sheet
 GAP = 8
 POINT = DPI / 72  # pixels of one typographic point
+LETTER = 0.6  # width of a letter as a share of the size of its type
 COMPRESSION = 4  # of PNG files: nearly as small as 9, in a third of the time
 
 INK, MUTED, GRID = "#1c2330", "#667085", "#e4e7ec"
@@ -120,7 +121,9 @@ def sheet(
     """
     image = mosaic(pictures, wide_columns=wide_columns, wide_rows=wide_rows)
     height, width = image.shape[:2]
-    top, bottom, side = round(50 * POINT), round(10 * POINT), round(12 * POINT)
+    headings = [name.replace(".", "\n", 1) for name in column_names]  # the class of an attribute below it
+    lines = max(heading.count("\n") for heading in headings)
+    top, bottom, side = round((50 + 10 * lines) * POINT), round(10 * POINT), round(12 * POINT)
     names = round(
         max((len(name) for name in row_names), default=0) * 5.6 * POINT + (8 * POINT if row_names else 0)
     )
@@ -135,8 +138,10 @@ def sheet(
         write(side, 23 * POINT, caption, size=8, color=MUTED, va="top")
         lefts = _starts(len(column_names), CELL, GAP, wide_columns)
         tops = _starts(len(row_names), CELL, GAP, wide_rows)
-        for name, x in zip(column_names, lefts, strict=True):
-            write(side + names + x + CELL / 2, top - 3 * POINT, name, size=8.5, ha="center", va="bottom")
+        for heading, x in zip(headings, lefts, strict=True):
+            longest = max(map(len, heading.split("\n")))
+            size = min(8.5, (CELL + GAP) / POINT / (LETTER * longest))
+            write(side + names + x + CELL / 2, top - 3 * POINT, heading, size=size, ha="center", va="bottom")
         for name, y in zip(row_names, tops, strict=True):
             write(side + names - 5 * POINT, top + y + CELL / 2, name, size=8.5, ha="right", va="center")
         page = _pixels(figure)
