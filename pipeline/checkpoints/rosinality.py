@@ -73,7 +73,8 @@ def _choose(content: dict[str, Any], network: str) -> dict[str, Any]:
     state = states[network]
     if len(state) > TENSORS or not all(type(name) is str and NAME.fullmatch(name) for name in state):
         raise PipelineError(
-            f"expected a state dict of at most {TENSORS} tensors with plain names, got another: it is no generator"
+            f"expected a state dict of at most {TENSORS} tensors with plain names, got another: "
+            "it is no generator"
         )
     return state
 
