@@ -26,6 +26,7 @@ from pipeline.config import Params
 from pipeline.data import check_provenance, read_manifest, read_table, replace_folder, to_tensors
 from pipeline.errors import PipelineError
 from pipeline.labelers import load_labeler
+from pipeline.labelers.imported import check_imported
 from pipeline.metrics.summary import Measured, summarise
 from pipeline.paths import LABELS, WORK, editor_folder, report_folder
 from pipeline.report import Faces, read_history, write_report
@@ -72,6 +73,8 @@ def evaluate(editor: str, params: Params) -> dict[str, Any]:
         editor=str(editor_folder(editor)),
         attributes=params.labeler.attributes,
     )
+    check_imported(folders.judge, params.labeler.sources, "judge")
+    check_imported(folders.identity, params.labeler.sources, "identity")
     judge = load_labeler(folders.judge, folders.attributes)
     table = _test_rows(params, judge.columns)
     found = _measure(folders, _protocol(params, judge.columns), to_tensors(table)[0].numpy(), params)

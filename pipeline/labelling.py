@@ -41,6 +41,7 @@ from pipeline.errors import PipelineError
 from pipeline.generators import load_generator
 from pipeline.labelers import load_labeler
 from pipeline.labelers.checking import suspicious_outputs
+from pipeline.labelers.imported import check_imported
 from pipeline.paths import LABELS, LATENTS
 from pipeline.scoring import Precision, check_precision, scores_of
 from pipeline.scratch import code_digest, work_folder
@@ -174,6 +175,7 @@ def _label_parts(
 def provenance_of(params: Params, latents: Manifest) -> dict[str, Any]:
     """Everything that the bytes of the labels depend on, and the checks that it belongs together."""
     generator, labeler = params.generator.weights, params.labeler.weights
+    check_imported(labeler, params.labeler.sources, "weights")
     check_provenance(latents, {"generator": weights_digest(generator)}, LATENTS)
     network = load_generator(generator)
     check_precision(network, params.label.precision)

@@ -51,6 +51,7 @@ PARAMS: dict[str, Any] = {
         "judge": "models/tiny/judge",
         "identity": "models/tiny/identity",
         "attributes": [attribute.name for attribute in ATTRIBUTES],
+        "sources": {},
     },
     "sample": {"count": 80, "seed": 0, "shard_rows": 20},
     "label": {"batch_size": 8, "precision": "fp32"},

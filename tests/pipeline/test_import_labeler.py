@@ -153,6 +153,16 @@ def test_what_was_imported_from_another_declaration_is_refused_before_a_run(proj
         check_networks(load_params())
 
 
+def test_a_declaration_that_was_changed_stops_the_label_stage(project, capsys):
+    declare(weights=[program("onnx")])
+    assert main(["import-labeler"]) == 0
+    tiny.fill_latents()
+    declare(weights=[program("onnx", image=IMAGE | {"low": -2.0})])
+    assert label.main() == 1
+    assert "run `python -m pipeline import-labeler`" in capsys.readouterr().err
+    assert not Path("data/labels").exists()
+
+
 def test_a_network_of_our_own_is_another_declaration(project):
     declare(judge=[program("onnx")])
     with pytest.raises(PipelineError, match="another declaration, in models/tiny/judge: run"):
