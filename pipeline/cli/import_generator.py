@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["import_generator"]
 
-import json
 import math
 import tempfile
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ from pipeline.errors import PipelineError
 from pipeline.figures import CELL, mosaic
 from pipeline.generators import Generator, load_generator
 from pipeline.sampling import draw_styles
-from pipeline.weights import CONFIG, WEIGHTS, save_weights, sha256, write_atomic
+from pipeline.weights import CONFIG, WEIGHTS, save_config, save_weights, sha256
 
 SHEET = "samples.png"
 TRUNCATION = 0.7  # what published sample sheets are drawn at
@@ -75,7 +74,7 @@ def _write(folder: Path, checkpoint: Checkpoint, file: Path) -> None:
     config = {**checkpoint.config, "source": source}
     save_weights(folder, checkpoint.tensors, config)
     config["files"] = {WEIGHTS: sha256(folder / WEIGHTS)}
-    write_atomic(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+    save_config(folder, config)
 
 
 @torch.no_grad()
