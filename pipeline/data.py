@@ -15,6 +15,7 @@ __all__ = [
     "labels_schema",
     "latents_schema",
     "latents_table",
+    "new_folder",
     "part_name",
     "read_manifest",
     "read_part",
@@ -31,7 +32,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -272,6 +275,18 @@ def replace_folder(new: str | Path, target: str | Path) -> None:
         os.rename(target, old)
     os.rename(new, target)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def new_folder(target: str | Path) -> Iterator[Path]:
+    """An empty folder that takes the place of ``target`` when the block ends well, and is gone otherwise."""
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
+        new = Path(scratch) / "new"
+        new.mkdir()
+        yield new
+        replace_folder(new, target)
 
 
 def _names_of(schema: pa.Schema) -> dict[str, str]:

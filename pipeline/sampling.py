@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["draw_styles", "sample_latents", "style_vectors"]
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,8 @@ from pipeline.data import (
     Manifest,
     latents_schema,
     latents_table,
+    new_folder,
     part_name,
-    replace_folder,
     write_manifest,
     write_part,
 )
@@ -106,9 +105,8 @@ def sample_latents(
     Raises:
         PipelineError: when a style vector is not finite.
     """
-    Path(target).parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=Path(target).parent, prefix=".latents.") as scratch:
-        folder, files = Path(scratch) / "new", []
+    with new_folder(target) as folder:
+        files = []
         for index, first in enumerate(range(0, params.count, params.shard_rows)):
             stop = min(first + params.shard_rows, params.count)
             w = style_vectors(generator, params.seed, first, stop, origin.truncation_psi, origin.class_label)
@@ -121,5 +119,4 @@ def sample_latents(
             "class_label": origin.class_label,
         }
         manifest = write_manifest(folder, latents_schema(generator.w_dim), files, made_with)
-        replace_folder(folder, target)
     return manifest

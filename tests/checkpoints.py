@@ -12,22 +12,6 @@ from pipeline.generators import StyleGAN2
 from tests.foreign import dump, nvidia_content
 
 
-def tiny(seed: int = 3, **changes: Any) -> StyleGAN2:
-    torch.manual_seed(seed)
-    arguments = {
-        "z_dim": 6,
-        "w_dim": 8,
-        "num_layers": 2,
-        "img_resolution": 16,
-        "channels": {4: 7, 8: 5, 16: 3},
-    }
-    generator = StyleGAN2(**(arguments | changes)).requires_grad_(False)
-    for name, tensor in generator.state_dict().items():
-        if name.endswith(("bias", "noise_strength", "w_avg")):
-            tensor.normal_()
-    return generator
-
-
 def written(folder: Path, content: bytes, name: str = "network.pkl") -> Path:
     (folder / name).write_bytes(content)
     return folder / name

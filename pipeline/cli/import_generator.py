@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["import_generator"]
 
 import math
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from PIL import Image
 
 from pipeline import console
 from pipeline.checkpoints import Checkpoint, read_checkpoint
-from pipeline.data import replace_folder
+from pipeline.data import new_folder
 from pipeline.errors import PipelineError
 from pipeline.figures import CELL, mosaic
 from pipeline.generators import Generator, load_generator
@@ -48,15 +47,12 @@ def import_generator(file: Path, out: Path, network: str = "G_ema", samples: int
     _refuse_other_content(out)
     with console.stage(f"import {file.name}"):
         checkpoint = read_checkpoint(file, network)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
-            new = Path(scratch) / out.name
+        with new_folder(out) as new:
             _write(new, checkpoint, file)
             generator = load_generator(new)
             if samples:
                 Image.fromarray(_sheet(generator, samples)).save(new / SHEET)
             _describe(generator, checkpoint, file)
-            replace_folder(new, out)
         console.result(f"{out / WEIGHTS}, {CONFIG}" + (f", {SHEET}: look at it" if samples else ""))
 
 

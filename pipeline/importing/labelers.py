@@ -4,15 +4,13 @@ from __future__ import annotations
 
 __all__ = ["import_classifier", "import_embedder"]
 
-import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.data import replace_folder
+from pipeline.data import new_folder
 from pipeline.importing.clip import import_clip
 from pipeline.importing.huggingface import import_huggingface
 from pipeline.importing.programs import import_program
@@ -46,36 +44,21 @@ def import_classifier(sources: Sequence[ClassifierSource], target: str | Path) -
     Raises:
         PipelineError: when a source is missing, damaged or contradicts its declaration.
     """
-    with _staging(target) as staging:
+    with new_folder(target) as staging:
         if len(sources) == 1 and not isinstance(sources[0], FolderClassifier):
             doubts = _import_one(sources[0], staging)
         else:
             doubts = _import_several(sources, staging)
         labeler = load_labeler(staging)
-        replace_folder(staging, target)
     return labeler, doubts
 
 
 def import_embedder(source: EmbedderSource, target: str | Path) -> tuple[Embedder, list[str]]:
     """Make the network folder of an identity embedding; see :func:`import_classifier`."""
-    with _staging(target) as staging:
+    with new_folder(target) as staging:
         doubts = _import_one(source, staging)
         embedder = load_embedder(staging)
-        replace_folder(staging, target)
     return embedder, doubts
-
-
-@contextmanager
-def _staging(target: str | Path) -> Iterator[Path]:
-    """An empty folder beside ``target``, gone afterwards."""
-    target = Path(target)
-    staging = target.with_name(f".{target.name}.new.{os.getpid()}")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    try:
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _import_several(sources: Sequence[ClassifierSource], staging: Path) -> list[str]:

@@ -18,8 +18,9 @@ from pipeline.checkpoints.values import Budget, Global
 from pipeline.errors import PipelineError
 from pipeline.generators import load_generator
 from pipeline.weights import save_weights
-from tests.checkpoints import assert_same, loaded, nvidia_file, tiny, written
+from tests.checkpoints import assert_same, loaded, nvidia_file, written
 from tests.foreign import dump, nvidia_generator
+from tests.generators import frozen
 from tests.state_dicts import rosinality_state, save
 
 PLAIN = st.recursive(
@@ -52,7 +53,7 @@ def test_what_a_pickle_would_call_is_only_noted() -> None:
 
 def test_an_imported_network_is_saved_and_loaded_like_any_other(tmp_path: Path) -> None:
     for content in (
-        dump({"G_ema": nvidia_generator(tiny())}),
+        dump({"G_ema": nvidia_generator(frozen())}),
         save({"g_ema": rosinality_state((4, 3), 8, 1)}),
     ):
         checkpoint = read_checkpoint(written(tmp_path, content))
@@ -63,7 +64,7 @@ def test_an_imported_network_is_saved_and_loaded_like_any_other(tmp_path: Path) 
 
 
 def test_the_content_tells_the_format_and_not_the_name(tmp_path: Path) -> None:
-    nvidia = written(tmp_path, dump({"G_ema": nvidia_generator(tiny())}), "network.pt")
+    nvidia = written(tmp_path, dump({"G_ema": nvidia_generator(frozen())}), "network.pt")
     rosinality = written(tmp_path, save({"g_ema": rosinality_state((4, 3), 8, 1)}), "network.pkl")
     assert read_checkpoint(nvidia).source["format"] == "nvidia-pickle"
     assert read_checkpoint(rosinality).source["format"] == "rosinality"
@@ -71,7 +72,7 @@ def test_the_content_tells_the_format_and_not_the_name(tmp_path: Path) -> None:
 
 def test_reading_leaves_random_numbers_and_modules_alone(tmp_path: Path) -> None:
     paths = [
-        nvidia_file(tmp_path, G_ema=nvidia_generator(tiny())),
+        nvidia_file(tmp_path, G_ema=nvidia_generator(frozen())),
         written(tmp_path, save({"g_ema": rosinality_state((4, 3), 8, 1)}), "network.pt"),
     ]
     before, modules = torch.get_rng_state(), set(sys.modules)
@@ -82,10 +83,10 @@ def test_reading_leaves_random_numbers_and_modules_alone(tmp_path: Path) -> None
 
 
 def test_tensors_outlive_the_file(tmp_path: Path) -> None:
-    path = nvidia_file(tmp_path, G_ema=nvidia_generator(tiny()))
+    path = nvidia_file(tmp_path, G_ema=nvidia_generator(frozen()))
     checkpoint = read_checkpoint(path)
     path.write_bytes(bytes(path.stat().st_size))
-    assert_same(checkpoint, tiny())
+    assert_same(checkpoint, frozen())
 
 
 @pytest.mark.parametrize("content", [b"", b"once upon a time", b"\x80\x04N.", b"\x1f\x8b\x08\x00"])

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from pipeline.checkpoints import read_checkpoint
 from pipeline.errors import PipelineError
-from tests.checkpoints import assert_same, nvidia_file, tiny, written
+from tests.checkpoints import assert_same, nvidia_file, written
 from tests.foreign import SOURCE, nvidia_generator, stylegan3_generator
+from tests.generators import frozen
 
 KINDS: dict[str, dict[str, Any]] = {
     "skip": {},
@@ -30,7 +31,7 @@ KINDS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_network_comes_back_bit_for_bit(tmp_path: Path, kind: str, protocol: int) -> None:
-    generator = tiny(**KINDS[kind])
+    generator = frozen(**KINDS[kind])
     path = nvidia_file(tmp_path, protocol, G_ema=nvidia_generator(generator))
     assert_same(read_checkpoint(path), generator)
 
@@ -41,19 +42,19 @@ def test_a_network_comes_back_bit_for_bit(tmp_path: Path, kind: str, protocol: i
 def test_settings_are_found_in_layers_or_arguments(
     tmp_path: Path, layout: str, arguments: bool, settings: bool
 ) -> None:
-    generator = tiny(conv_clamp=256.0, block_architecture="resnet", mapping_lr_multiplier=0.02, c_dim=2)
+    generator = frozen(conv_clamp=256.0, block_architecture="resnet", mapping_lr_multiplier=0.02, c_dim=2)
     stored = nvidia_generator(generator, layout, arguments=arguments, settings=settings)
     assert_same(read_checkpoint(nvidia_file(tmp_path, G_ema=stored)), generator)
 
 
 def test_layers_are_believed_before_arguments(tmp_path: Path) -> None:
-    generator = tiny(conv_clamp=256.0)  # the default of stylegan3's blocks, which no argument mentions
+    generator = frozen(conv_clamp=256.0)  # the default of stylegan3's blocks, which no argument mentions
     stored = nvidia_generator(generator, synthesis_kwargs={"conv_clamp": None})
     assert_same(read_checkpoint(nvidia_file(tmp_path, G_ema=stored)), generator)
 
 
 def test_arguments_may_be_given_by_position(tmp_path: Path) -> None:
-    generator = tiny()
+    generator = frozen()
     stored = nvidia_generator(generator)
     for part, order in (
         ("mapping", ("z_dim", "c_dim", "w_dim", "num_ws")),
@@ -78,42 +79,42 @@ def inside_of_more(t: Tensor) -> Tensor:
 def test_how_weights_are_stored_does_not_matter(
     tmp_path: Path, store: Callable[[Tensor], Tensor], protocol: int
 ) -> None:
-    generator = tiny(block_architecture="resnet")
+    generator = frozen(block_architecture="resnet")
     path = nvidia_file(tmp_path, protocol, G_ema=nvidia_generator(generator, change=store))
-    assert_same(read_checkpoint(path), tiny(block_architecture="resnet"))
+    assert_same(read_checkpoint(path), frozen(block_architecture="resnet"))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_widened_exactly(tmp_path: Path, dtype: torch.dtype) -> None:
-    stored = nvidia_generator(tiny(), change=lambda t: channels_last(t.to(dtype)))
+    stored = nvidia_generator(frozen(), change=lambda t: channels_last(t.to(dtype)))
     tensors = read_checkpoint(nvidia_file(tmp_path, G_ema=stored)).tensors
     for res in (8, 16):
-        weight = tiny().state_dict()[f"synthesis.b{res}.conv0.weight"]
+        weight = frozen().state_dict()[f"synthesis.b{res}.conv0.weight"]
         assert torch.equal(tensors[f"synthesis.b{res}.conv0.weight"], weight.to(dtype).float())
 
 
 def test_frozen_layers_keep_their_weights_as_buffers(tmp_path: Path) -> None:
-    stored = nvidia_generator(tiny())
+    stored = nvidia_generator(frozen())
     state = stored.state["_modules"]["mapping"].state["_modules"]["fc0"].state
     state["_parameters"], state["_buffers"] = OrderedDict(bias=None), state["_parameters"]
-    assert_same(read_checkpoint(nvidia_file(tmp_path, G_ema=stored)), tiny())
+    assert_same(read_checkpoint(nvidia_file(tmp_path, G_ema=stored)), frozen())
 
 
 def test_buffers_that_do_not_persist_are_not_tensors_of_the_network(tmp_path: Path) -> None:
-    stored = nvidia_generator(tiny())
+    stored = nvidia_generator(frozen())
     state = stored.state["_modules"]["synthesis"].state
     state["_buffers"]["grid"], state["_non_persistent_buffers_set"] = torch.ones(2), {"grid"}
-    assert_same(read_checkpoint(nvidia_file(tmp_path, G_ema=stored)), tiny())
+    assert_same(read_checkpoint(nvidia_file(tmp_path, G_ema=stored)), frozen())
 
 
 def test_the_name_chooses_the_network(tmp_path: Path) -> None:
-    path = nvidia_file(tmp_path, G=nvidia_generator(tiny(seed=1)), G_ema=nvidia_generator(tiny(seed=2)))
-    assert_same(read_checkpoint(path), tiny(seed=2))
-    assert_same(read_checkpoint(path, "G"), tiny(seed=1))
+    path = nvidia_file(tmp_path, G=nvidia_generator(frozen(seed=1)), G_ema=nvidia_generator(frozen(seed=2)))
+    assert_same(read_checkpoint(path), frozen(seed=2))
+    assert_same(read_checkpoint(path, "G"), frozen(seed=1))
 
 
 def test_the_source_tells_where_the_network_comes_from(tmp_path: Path) -> None:
-    source = read_checkpoint(nvidia_file(tmp_path, G_ema=nvidia_generator(tiny()))).source
+    source = read_checkpoint(nvidia_file(tmp_path, G_ema=nvidia_generator(frozen()))).source
     assert source == json.loads(json.dumps(source))
     assert source["module_sha256"] == hashlib.sha256(SOURCE.encode()).hexdigest()
     assert {
@@ -122,7 +123,7 @@ def test_the_source_tells_where_the_network_comes_from(tmp_path: Path) -> None:
         "format": "nvidia-pickle",
         "network": "G_ema",
         "class_name": "Generator",
-        "tensors": len(tiny().state_dict()),
+        "tensors": len(frozen().state_dict()),
         "num_fp16_res": 4,
     }
 
@@ -136,7 +137,7 @@ def test_the_source_tells_where_the_network_comes_from(tmp_path: Path) -> None:
     ],
 )
 def test_another_network_is_refused_with_what_is_there(tmp_path: Path, name: str, message: str) -> None:
-    path = nvidia_file(tmp_path, G_ema=nvidia_generator(tiny()))
+    path = nvidia_file(tmp_path, G_ema=nvidia_generator(frozen()))
     with pytest.raises(PipelineError, match=message):
         read_checkpoint(path, name)
 
@@ -176,7 +177,7 @@ def test_a_tensorflow_network_is_recognised(tmp_path: Path) -> None:
 def test_what_stylegan2_cannot_compute_is_refused(
     tmp_path: Path, part: str, argument: str, value: object, message: str
 ) -> None:
-    stored = nvidia_generator(tiny(), settings=False)
+    stored = nvidia_generator(frozen(), settings=False)
     stored.state["_modules"][part].state["_init_kwargs"][argument] = value
     with pytest.raises(PipelineError, match=message):
         read_checkpoint(nvidia_file(tmp_path, G_ema=stored))
@@ -195,7 +196,7 @@ def test_what_stylegan2_cannot_compute_is_refused(
 def test_layers_that_differ_are_refused(
     tmp_path: Path, path: str, setting: str, value: object, message: str
 ) -> None:
-    stored = module = nvidia_generator(tiny())
+    stored = module = nvidia_generator(frozen())
     for name in path.split("."):
         module = module.state["_modules"][name]
     module.state[setting] = value
@@ -204,14 +205,14 @@ def test_layers_that_differ_are_refused(
 
 
 def test_another_filter_is_refused(tmp_path: Path) -> None:
-    generator = tiny()
+    generator = frozen()
     generator.state_dict()["synthesis.b8.conv0.resample_filter"].fill_(1 / 16)
     with pytest.raises(PipelineError, match=r"filter \[1, 3, 3, 1\] as synthesis\.b8\.conv0"):
         read_checkpoint(nvidia_file(tmp_path, G_ema=nvidia_generator(generator)))
 
 
 def test_a_tensor_that_does_not_fit_is_named(tmp_path: Path) -> None:
-    stored = nvidia_generator(tiny())
+    stored = nvidia_generator(frozen())
     del (
         stored.state["_modules"]["synthesis"]
         .state["_modules"]["b8"]
@@ -220,7 +221,7 @@ def test_a_tensor_that_does_not_fit_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(PipelineError, match=r"synthesis\.b8\.torgb\.bias of shape \(3,\), got absent"):
         read_checkpoint(nvidia_file(tmp_path, G_ema=stored))
-    stored = nvidia_generator(tiny())
+    stored = nvidia_generator(frozen())
     stored.state["_modules"]["mapping"].state["_buffers"]["gain"] = torch.ones(2)
     with pytest.raises(PipelineError, match=r"mapping\.gain of shape absent, got \(2,\)"):
         read_checkpoint(nvidia_file(tmp_path, G_ema=stored))

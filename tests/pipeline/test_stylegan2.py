@@ -15,37 +15,13 @@ from pipeline.generators import StyleGAN2, load_generator
 from pipeline.generators.layers import SynthesisLayer, ToRGB
 from pipeline.generators.resampling import fir_filter, upsample_image
 from pipeline.weights import save_weights
+from tests.generators import frozen, tiny
 from tests.pipeline import reference_stylegan2 as reference
-
-
-def tiny(**changes: object) -> StyleGAN2:
-    torch.manual_seed(3)
-    arguments = {
-        "z_dim": 6,
-        "w_dim": 8,
-        "num_layers": 2,
-        "img_resolution": 16,
-        "channels": {4: 7, 8: 5, 16: 3},
-    }
-    generator = StyleGAN2(**(arguments | changes))
-    for name, parameter in generator.named_parameters():
-        if name.endswith(("bias", "noise_strength")):
-            torch.nn.init.normal_(parameter)
-    return generator
 
 
 def plain(module: torch.nn.Module) -> dict[str, np.ndarray]:
     """A module's tensors for the reference."""
     return {name: t.detach().double().numpy() for name, t in module.state_dict().items()}
-
-
-def lively(**changes: object) -> StyleGAN2:
-    """A generator whose every tensor matters, with features and pictures of ordinary size."""
-    generator = tiny(**changes)
-    for name, buffer in generator.named_buffers():
-        if name.endswith("w_avg"):
-            torch.nn.init.normal_(buffer)
-    return generator.eval().requires_grad_(False)
 
 
 @pytest.mark.parametrize("up", [False, True])
@@ -78,7 +54,7 @@ RESOLUTIONS = [4, 8, 16, 32, 64, 128, 256, 512, 1024]
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
 def test_images_equal_the_plain_reference_at_every_resolution(resolution: int) -> None:
     widths = {res: max(2, 24 // res) for res in RESOLUTIONS}
-    generator = lively(img_resolution=resolution, channels=widths, conv_clamp=256.0)
+    generator = frozen(img_resolution=resolution, channels=widths, conv_clamp=256.0)
     ws = torch.randn(1, generator.num_ws, 8)
     expected = reference.reference_image(plain(generator), generator.config(), ws[0].double().numpy())
     found = generator.synthesis(ws)[0].numpy()
@@ -88,7 +64,7 @@ def test_images_equal_the_plain_reference_at_every_resolution(resolution: int) -
 @pytest.mark.parametrize("clamp", [None, 0.7])
 @pytest.mark.parametrize("block", ["skip", "resnet", "orig"])
 def test_every_architecture_equals_the_plain_reference(block: str, clamp: float | None) -> None:
-    generator = lively(block_architecture=block, conv_clamp=clamp).double()
+    generator = frozen(block_architecture=block, conv_clamp=clamp).double()
     ws = torch.randn(2, generator.num_ws, 8, dtype=torch.float64)
     expected = [reference.reference_image(plain(generator), generator.config(), row) for row in ws.numpy()]
     np.testing.assert_allclose(generator.synthesis(ws).numpy(), np.stack(expected), rtol=0, atol=1e-12)
@@ -96,7 +72,7 @@ def test_every_architecture_equals_the_plain_reference(block: str, clamp: float 
 
 @pytest.mark.parametrize("c_dim", [0, 3])
 def test_styles_equal_the_plain_reference(c_dim: int) -> None:
-    generator = lively(c_dim=c_dim).double()
+    generator = frozen(c_dim=c_dim).double()
     z = torch.randn(4, 6, dtype=torch.float64)
     c = torch.eye(3, dtype=torch.float64)[[0, 2, 1, 2]] if c_dim else None
     expected = reference.reference_styles(
@@ -106,7 +82,7 @@ def test_styles_equal_the_plain_reference(c_dim: int) -> None:
 
 
 def test_classes_give_different_styles_and_are_asked_for() -> None:
-    generator, z = lively(c_dim=2), torch.randn(1, 6)
+    generator, z = frozen(c_dim=2), torch.randn(1, 6)
     one, other = (generator.mapping(z, c=torch.eye(2)[[k]]) for k in (0, 1))
     assert (one - other).abs().max() > 0.01
     with pytest.raises(ValueError, match=r"class labels c of shape \[N, 2\], got none"):
@@ -125,7 +101,7 @@ LOWER = [(torch.float16, 2e-3), (torch.bfloat16, 2e-2)]
 @pytest.mark.parametrize(("dtype", "bound"), LOWER)
 @pytest.mark.parametrize("block", ["skip", "resnet", "orig"])
 def test_lower_precision_stays_near_single(block: str, dtype: torch.dtype, bound: float) -> None:
-    generator = lively(
+    generator = frozen(
         img_resolution=64, channel_base=256, channels=None, block_architecture=block, conv_clamp=256.0
     )
     ws = torch.randn(2, generator.num_ws, 8)
@@ -140,7 +116,7 @@ def test_nothing_overflows_at_1024_when_styles_and_features_are_large(
     dtype: torch.dtype, bound: float
 ) -> None:
     widths = {res: 512 if res <= 16 else 4 for res in RESOLUTIONS}
-    generator = lively(img_resolution=1024, channels=widths, conv_clamp=256.0)
+    generator = frozen(img_resolution=1024, channels=widths, conv_clamp=256.0)
     for layer in (m for m in generator.modules() if isinstance(m, SynthesisLayer)):
         layer.affine.bias.fill_(100.0)  # style.square() alone is at the end of half precision's range
         layer.bias.mul_(100.0)  # features reach the clamp
