@@ -3,8 +3,8 @@
 A *case* is a call that does some work. In a round every case has one turn of several calls; the rounds are
 repeated, so a machine whose speed drifts is fair to all. Reported are medians over the rounds, with the
 lowest and the highest; a ratio is the median of the ratios round by round. The *floor* is the least time that
-this machine could need: the floating-point operations over the rate that a matrix product reaches here, or the
-bytes that must move over the rate of a copy, whichever is longer.
+this machine could need: the floating-point operations over the rate that a matrix product reaches here, or
+the bytes that must move over the rate of a copy, whichever is longer.
 """
 
 from __future__ import annotations
