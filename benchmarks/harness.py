@@ -9,7 +9,7 @@ the bytes that must move over the rate of a copy, whichever is longer.
 
 from __future__ import annotations
 
-__all__ = ["Asked", "Case", "Limits", "Report", "arguments", "flops_of", "limits", "measure"]
+__all__ = ["Asked", "Case", "Limits", "Report", "arguments", "compared", "flops_of", "limits", "measure"]
 
 import argparse
 import functools
@@ -59,12 +59,13 @@ class Asked:
     out: Path
 
 
-def arguments(name: str, description: str | None) -> Asked:
+def arguments(name: str, description: str | None, argv: Sequence[str] | None = None) -> Asked:
     """Read the command line, and set torch's threads.
 
     Arguments:
         name: of the benchmark; its JSON file is named after it.
         description: of the module; its first line is shown by ``--help``.
+        argv: the words of the command line; ``None`` for all of them.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m benchmarks.{name}", description=(description or "").partition("\n")[0]
@@ -75,7 +76,7 @@ def arguments(name: str, description: str | None) -> Asked:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, help=f"JSON file (short: in {SHORT_RESULTS}, else in {RESULTS})")
-    given = parser.parse_args()
+    given = parser.parse_args(argv)
     torch.set_num_threads(given.threads)
     return Asked(
         short=given.short,
@@ -121,6 +122,11 @@ def measure(cases: Sequence[Case], asked: Asked) -> list[Row]:
     for _ in range(asked.rounds):
         for case, count, found in zip(cases, calls, rates, strict=True):
             found.append(case.work * count / _seconds(case, count, asked.device))
+    return compared(cases, rates, asked)
+
+
+def compared(cases: Sequence[Case], rates: Sequence[list[float]], asked: Asked) -> list[Row]:
+    """The rows of :func:`measure` for cases whose rates, one for each round, were measured in another way."""
     return [_row(case, found, rates[0], asked) for case, found in zip(cases, rates, strict=True)]
 
 
@@ -198,13 +204,13 @@ class Report:
         self.tables: dict[str, dict[str, Any]] = {}
 
     def add(self, name: str, title: str, unit: str, rows: Sequence[Row]) -> None:
-        """Keep a table of :func:`measure`'s rows, and print it.
+        """Keep a table of :func:`measure`'s rows, or of other findings, and print it.
 
         Arguments:
             name: by which :mod:`benchmarks.page` finds it.
             title: above it.
             unit: what the rates count, in the plural.
-            rows: all with the same keys.
+            rows: all with the same keys, or any plain values under a ``name``.
         """
         self.tables[name] = {"title": title, "unit": unit, "rows": list(rows)}
         headings, cells = table_of(self.tables[name])
@@ -231,8 +237,11 @@ class Report:
 
 
 def table_of(table: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Headings and cells of a table, as people read them."""
+    """Headings and cells of a table, as people read them; rows without rates are shown as they are."""
     first = table["rows"][0]
+    if "rate" not in first:
+        names = [key.replace("name", "") for key in first]
+        return names, [[_text(row[key]) for key in first] for row in table["rows"]]
     labels = [key for key in first if key not in ("rate", "low", "high", "ratio", "floor")]
     headings = [*(key.replace("name", "") for key in labels)]
     headings += [text.format(unit=table["unit"]) for text in HEADINGS.values()]

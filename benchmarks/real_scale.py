@@ -29,7 +29,7 @@ from pipeline import console
 from pipeline.generators import StyleGAN2, load_generator
 from pipeline.labelers import load_labeler
 from pipeline.provenance import git_tags
-from pipeline.scoring import Precision, scores_of
+from pipeline.scoring import DTYPES, Precision, scores_of
 from pipeline.weights import save_weights
 
 LABELER = "models/portraits64/labeler"
@@ -97,11 +97,12 @@ def _measure(folder: str, device: str, precision: Precision, batch: int) -> dict
     w = generator.mapping(
         torch.randn(batch, generator.z_dim, generator=torch.Generator().manual_seed(0)).to(device)
     )
+    synthesize = generator.prepare(DTYPES[precision])
     repeats = 3 if device == "cpu" else 20
-    scores_of(generator, labeler, w, precision)
+    scores_of(synthesize, labeler, w, precision)
     started = time.perf_counter()
     for _ in range(repeats):
-        scores = scores_of(generator, labeler, w, precision)  # on the CPU, so the device is done
+        scores = scores_of(synthesize, labeler, w, precision)  # on the CPU, so the device is done
     rate = repeats * batch / (time.perf_counter() - started)
     if not torch.isfinite(scores).all():
         raise SystemExit(f"expected finite scores in {precision}, got {scores}")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ["Precision", "check_precision", "scores_of"]
+__all__ = ["DTYPES", "Precision", "check_precision", "scores_of"]
 
-from contextlib import nullcontext
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from pipeline.errors import PipelineError
-from pipeline.generators.base import Generator
+from pipeline.generators.base import Generator, Synthesis
 from pipeline.labelers.base import Labeler
 
 Precision = Literal["fp32", "bf16", "fp16"]
-DTYPES: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
 
 
 def check_precision(generator: Generator, precision: Precision) -> None:
@@ -31,11 +34,17 @@ def check_precision(generator: Generator, precision: Precision) -> None:
 
 
 @torch.no_grad()
-def scores_of(generator: Generator, labeler: Labeler, w: Tensor, precision: Precision = "fp32") -> Tensor:
+def scores_of(synthesize: Synthesis, labeler: Labeler, w: Tensor, precision: Precision = "fp32") -> Tensor:
     """Raw outputs ``[N, K]`` of the labeler for style vectors ``[N, w_dim]``, float32, on the CPU.
 
     Images stay on the device of ``w``, which is the networks', too.
+
+    Arguments:
+        synthesize: of a generator, prepared in the same precision.
+        labeler: the classifier; below fp32 it runs under autocast.
+        w: the style vectors.
+        precision: what the networks compute in.
     """
-    lower = precision != "fp32"
-    with torch.autocast(w.device.type, DTYPES[precision]) if lower else nullcontext():
-        return labeler(generator.synthesize(w)).float().cpu()
+    img = synthesize(w)
+    with torch.autocast(w.device.type, DTYPES[precision], enabled=precision != "fp32"):
+        return labeler(img).float().cpu()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -53,6 +55,19 @@ class FakeLabeler(Labeler):
 
     def config(self) -> dict[str, Any]:
         return {"architecture": "fake", "attributes": [a.to_json() for a in self.attributes]}
+
+
+class MeetingActor:
+    """An actor for shards that come in pairs: each waits for another one."""
+
+    at_once = 2
+
+    def __init__(self, device: str) -> None:
+        self.meeting = threading.Barrier(self.at_once, timeout=60)
+
+    def __call__(self, shard: Mapping[str, Any]) -> dict[str, Any]:
+        self.meeting.wait()
+        return {**shard, "threads": torch.get_num_threads()}
 
 
 def fake_data(generator: Generator, labeler: Labeler, count: int, seed: int = 0) -> EditingData:

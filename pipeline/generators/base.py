@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["Generator"]
+__all__ = ["Generator", "Synthesis"]
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 NoiseMode = Literal["const", "random", "none"]
+
+Synthesis = Callable[[Tensor], Tensor]
+"""From style vectors ``[N, w_dim]`` to images ``[N, 3, H, W]``."""
 
 
 class Generator(nn.Module, ABC):
@@ -56,3 +61,24 @@ class Generator(nn.Module, ABC):
     def synthesize(self, w: Tensor) -> Tensor:
         """Images ``[N, 3, H, W]`` of style vectors ``[N, w_dim]``, noise constant."""
         return self.synthesis(self.broadcast(w))
+
+    def prepare(self, dtype: torch.dtype = torch.float32) -> Synthesis:
+        """:meth:`synthesize` for many calls: whatever depends on the weights alone is done once, here.
+
+        What is returned is differentiable in w, not in the weights, and does not follow later changes of
+        them.
+
+        Arguments:
+            dtype: what features are computed in; styles and images stay in the weights' type.
+
+        Raises:
+            ValueError: for half precision, when activations are not kept within its range.
+        """
+        if dtype == torch.float16 and not self.bounded:
+            raise ValueError("expected a bounded generator for half precision, got another: use bfloat16")
+
+        def synthesize(w: Tensor) -> Tensor:
+            with torch.autocast(w.device.type, dtype, enabled=dtype.itemsize < 4):
+                return self.synthesize(w)
+
+        return synthesize

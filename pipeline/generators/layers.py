@@ -7,7 +7,17 @@ References:
 
 from __future__ import annotations
 
-__all__ = ["EPSILON", "GAIN", "SLOPE", "FullyConnected", "Shortcut", "SynthesisLayer", "ToRGB"]
+__all__ = [
+    "EPSILON",
+    "GAIN",
+    "SLOPE",
+    "FullyConnected",
+    "Shortcut",
+    "SynthesisLayer",
+    "ToRGB",
+    "style_peak",
+    "weight_bound",
+]
 
 import math
 from typing import cast
@@ -97,9 +107,18 @@ def _within_half(style: Tensor, weight: Tensor, scale: Tensor) -> tuple[Tensor, 
     With styles of at most 1 and weights of at most ``1 / sqrt(fan_in)``, an input clamped to ±256 cannot give
     more than ``256 · sqrt(fan_in)``, 17,400 for 512 channels; half precision ends at 65,504.
     """
-    peak = style.abs().amax(dim=1, keepdim=True).clamp_min(EPSILON)
-    bound = weight.abs().amax(dim=(1, 2, 3)).clamp_min(EPSILON) * math.sqrt(weight[0].numel())
+    peak, bound = style_peak(style), weight_bound(weight)
     return style / peak, weight / bound[:, None, None, None], scale * peak * bound
+
+
+def style_peak(style: Tensor) -> Tensor:
+    """What styles ``[N, in_channels]`` are divided by for half precision, ``[N, 1]``."""
+    return style.abs().amax(dim=1, keepdim=True).clamp_min(EPSILON)
+
+
+def weight_bound(weight: Tensor) -> Tensor:
+    """What weights ``[O, I, k, k]`` are divided by for half precision, ``[O]``."""
+    return weight.abs().amax(dim=(1, 2, 3)).clamp_min(EPSILON) * math.sqrt(weight[0].numel())
 
 
 class ToRGB(nn.Module):

@@ -104,6 +104,7 @@ class SynthesisBlock(nn.Module):
         shortcut: bool,
     ) -> None:
         super().__init__()
+        self.first = in_channels is None
         self.register_buffer("resample_filter", fir_filter())
         if in_channels is None:
             self.const = nn.Parameter(torch.randn(channels, res, res))

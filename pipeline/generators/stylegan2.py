@@ -30,8 +30,9 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import PipelineError
-from pipeline.generators.base import Generator, NoiseMode
+from pipeline.generators.base import Generator, NoiseMode, Synthesis
 from pipeline.generators.networks import BlockArchitecture, MappingNetwork, SynthesisNetwork
+from pipeline.generators.prepared import PreparedSynthesis
 
 ARCHITECTURE = "stylegan2"
 
@@ -173,11 +174,23 @@ class StyleGAN2(Generator):
             got = self.block_architecture
             raise ValueError(f"expected a skip generator, to stop at {resolution}, got {got!r}")
         dtype = _compute_dtype(ws)
-        if dtype == torch.float16 and not self.bounded:
-            raise ValueError("expected conv_clamp for half precision, got a generator without: use bfloat16")
+        _check_range(dtype, self.bounded)
         network = cast(SynthesisNetwork, self._modules["synthesis"])
         with torch.autocast(ws.device.type, enabled=False):  # the network itself says what is computed how
             return network(ws, noise_mode, resolution or self.img_resolution, dtype)
+
+    def prepare(self, dtype: torch.dtype = torch.float32) -> Synthesis:
+        """Images of style vectors ``[N, w_dim]``, or of ``ws [N, num_ws, w_dim]``, with constant noise.
+
+        See :class:`~pipeline.generators.prepared.PreparedSynthesis`.
+        """
+        _check_range(dtype, self.bounded)
+        return PreparedSynthesis(cast(SynthesisNetwork, self._modules["synthesis"]), dtype)
+
+
+def _check_range(dtype: torch.dtype, bounded: bool) -> None:
+    if dtype == torch.float16 and not bounded:
+        raise ValueError("expected conv_clamp for half precision, got a generator without: use bfloat16")
 
 
 def _compute_dtype(ws: Tensor) -> torch.dtype:
