@@ -143,20 +143,24 @@ class PullbackParams:
     """The generator's pull-back metric, a mean over vector-Jacobian products.
 
     Attributes:
-        products: how many products; a few times ``w_dim`` and more.
-        shard_products: products of one shard, the unit of work.
-        batch_size: products computed at once.
+        products: how many products, a few times ``w_dim`` and more; the next multiple of ``noises`` is made.
+        shard_products: products of one shard, the unit of work and of resume; likewise.
+        batch_size: styles computed at once.
+        noises: products for each style: they share its forward pass.
+        per_layer: whether to make a metric for each layer, too; takes the memory of ``num_ws`` metrics.
         seed: seeds latents and image noise, row by row.
     """
 
-    products: int = 6_400
-    shard_products: int = 400
-    batch_size: int = 25
+    products: int = 3_200
+    shard_products: int = 200
+    batch_size: int = 10
+    noises: int = 4
+    per_layer: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        require(self, "products", "shard_products", "batch_size", at_least=1)
+        require(self, "products", "shard_products", "batch_size", "noises", at_least=1)
         require(self, "seed", at_least=0, at_most=SEED_MAX)
 
 

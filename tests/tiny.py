@@ -19,7 +19,7 @@ from pipeline.attributes import Attribute, columns_of
 from pipeline.config import load_params
 from pipeline.data import labels_schema, read_manifest, replace_folder, write_manifest
 from pipeline.generators import load_generator
-from pipeline.generators.pullback import metric_products, normalise, save_metric
+from pipeline.generators.pullback import image_products, metric_sum, save_metric
 from pipeline.generators.stylegan2 import StyleGAN2
 from pipeline.labelers import ConvEmbedder, ConvNet, ResNet
 from pipeline.labelling import LabelActor
@@ -126,9 +126,10 @@ def fill_metric() -> None:
     generator = load_generator(params.generator.weights)
     ids = torch.arange(64).numpy()
     w = generator.mapping(torch.randn(64, generator.z_dim, generator=torch.Generator().manual_seed(0)))
-    total = metric_products(generator, w.detach(), ids, 0)
+    total = metric_sum(generator.w_dim)
+    total.add(image_products(generator.prepare(), w.detach(), ids, 0))
     report = {"generator": weights_digest(params.generator.weights)}
-    save_metric(PULLBACK, normalise(total, 64, 3 * generator.img_resolution**2), report)
+    save_metric(PULLBACK, total.metric(1 / (64 * 3 * generator.img_resolution**2)), report)
 
 
 def fill_labels() -> None:
