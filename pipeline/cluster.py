@@ -32,43 +32,30 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.capacity import Fit, fit, fit_workers
 from pipeline.console import verbose
 from pipeline.errors import PipelineError
 from pipeline.local_head import local_token, run_and_exit, shared_address, shared_local
+from pipeline.ray_environment import ALLOCATOR, ALWAYS, LOCAL, set_environment
 from pipeline.resources import Actors, ClusterParams
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 OBJECT_STORE_BYTES = 200 * 2**20  # shards are small: what moves through Ray are results, not images
 SOCKET_BASE = 24  # longest folder that leaves room for Ray's names in the 107 characters of a Unix socket
 
-# Read when Ray is imported or started, by this process and all that it starts; what the user has set stays.
-ALWAYS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_TRAIN_METRICS_ENABLED": "0",
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # a busy machine starts Python processes slowly
-}
-QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal"}
-# Ray knows the first switch from the systems where firewalls ask; here it keeps every port on the loopback
-# interface. The others save processes (idle workers, one that waits for a node to end), give actors as much
-# of the machine as any other program has, and make the controller of a training look at its worker often.
-LOCAL = {
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "RAY_prestart_worker_first_driver": "0",
-    "RAY_worker_niceness": "0",
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-}
-
 Shard = Mapping[str, Any]
 
 
 class ShardActor(Protocol):
-    """What :func:`map_shards` makes in each actor process: its networks are loaded once."""
+    """What :func:`map_shards` makes in each actor process: its networks are loaded once.
+
+    A class with an attribute ``at_once`` gets that many shards at once, each in a thread of its own.
+    """
 
     def __call__(self, shard: Shard) -> Mapping[str, Any]:
         """The result of one shard."""
@@ -85,10 +72,10 @@ def connect(params: ClusterParams) -> Iterator[None]:
         with _local():
             yield
         return
-    _set_environment(ALWAYS)
+    set_environment(ALWAYS)
     _check_answers(params.address, params.connect_timeout)
     os.environ.setdefault("RAY_gcs_rpc_server_connect_timeout_s", str(max(1, round(params.connect_timeout))))
-    with _session(address=params.address, runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}}):
+    with _session(address=params.address, runtime_env={"env_vars": {"PYTHONPATH": str(ROOT), **ALLOCATOR}}):
         yield
 
 
@@ -175,15 +162,10 @@ def _muted() -> Iterator[None]:
 
 def _local_environment() -> None:
     """What a local Ray, its workers and everything that connects to it must agree on."""
-    _set_environment(ALWAYS | LOCAL | local_token())
+    set_environment(ALWAYS | LOCAL | ALLOCATOR | local_token())
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if str(ROOT) not in paths:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), *paths]))
-
-
-def _set_environment(defaults: Mapping[str, str]) -> None:
-    for name, value in {**defaults, **({} if verbose() else QUIET)}.items():
-        os.environ.setdefault(name, value)
 
 
 def _check_answers(address: str, timeout: float) -> None:
@@ -232,26 +214,45 @@ def map_shards(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = verbose()
     context.max_errored_blocks = 0
+    at_once = getattr(actor_class, "at_once", 1)
     got = fit(len(shards), resources.actors, resources.cpus, resources.gpus)
     dataset = ray.data.from_items(
         [{"index": index, "shard": pickle.dumps(dict(shard))} for index, shard in enumerate(shards)],
         override_num_blocks=len(shards),
     ).map_batches(
         _Mapper,
-        compute=ray.data.ActorPoolStrategy(size=got.processes),
+        compute=ray.data.ActorPoolStrategy(
+            size=got.processes,
+            max_tasks_in_flight_per_actor=at_once + 1,  # the next one waits beside the actor
+            max_concurrent_calls_per_actor=at_once,
+            enable_true_multi_threading=True,
+        ),
         batch_size=1,
         num_cpus=got.cpus,
         num_gpus=got.gpus,
         fn_constructor_args=(os.getcwd(), actor_class, {**actor_kwargs, "device": got.device}),
     )
     results: dict[int, Mapping[str, Any]] = {}
-    for row in dataset.iter_rows():
+    for row in _rows(dataset):
         result = pickle.loads(row["result"])
         if isinstance(result, Exception):
             raise result
         results[row["index"]] = result
         on_result(result)
     return [results[index] for index in range(len(shards))]
+
+
+def _rows(dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """The rows as they come.
+
+    When they are wanted no longer, after an error, the execution ends with this iterator. Threads of Ray's
+    ``iter_rows`` may go on, and end the process without a word when Ray is shut down (seen with Ray 2.60).
+    """
+    import ray
+
+    for bundle in dataset.iter_internal_ref_bundles():
+        for block in ray.get([entry.ref for entry in bundle.blocks]):
+            yield from block.to_pylist()
 
 
 class _Mapper:
@@ -277,6 +278,9 @@ class _Mapper:
         return {"index": batch["index"], "result": [pickle.dumps(self._result(batch["shard"][0]))]}
 
     def _result(self, shard: bytes) -> dict[str, Any] | Exception:
+        import torch
+
+        torch.set_num_threads(1)  # of this thread, which need not be the one that made the actor
         if isinstance(self.actor, Exception):
             return self.actor
         try:

@@ -1,8 +1,7 @@
 """Latents and labels on disk: Parquet parts under a manifest.
 
-A data folder holds ``part-00000.parquet …`` and ``manifest.json``, which names every part with its rows and
-SHA-256 and carries the provenance. Readers go through the manifest and refuse, by name, a file that is
-not what it says. Only plain Arrow types are used: any Parquet reader opens the parts.
+A folder holds ``part-00000.parquet …`` and ``manifest.json``, which names each part with rows and SHA-256
+and carries the provenance. Readers refuse, by name, what is not so; any Parquet reader opens the parts.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ __all__ = [
     "latents_schema",
     "latents_table",
     "new_folder",
+    "part_bytes",
     "part_name",
     "read_manifest",
     "read_part",
@@ -50,7 +50,7 @@ from pipeline.rows import (
     labels_schema,
     latents_schema,
     latents_table,
-    refuse_unfinite,
+    refuse_gaps,
     row_normals,
     split_of,
     to_tensors,
@@ -177,6 +177,24 @@ def read_part(
         PipelineError: naming the file, when it is missing, truncated, edited, of another schema, or has NaN.
     """
     path = Path(folder) / entry.name
+    content = part_bytes(folder, entry)
+    try:
+        table = pq.ParquetFile(pa.BufferReader(content)).read()
+    except (pa.ArrowException, OSError) as error:
+        raise PipelineError(
+            f"expected Parquet, got {str(error).splitlines()[0]!r}, in {path}: make it again"
+        ) from None
+    _check_part(path, table, entry, schema)
+    return table.select(list(columns)) if columns is not None else table
+
+
+def part_bytes(folder: str | Path, entry: FileEntry) -> bytes:
+    """The bytes of a part, held to their digest alone, which takes a fifth of the time of :func:`read_part`.
+
+    Raises:
+        PipelineError: naming the file, when it is missing, truncated or edited.
+    """
+    path = Path(folder) / entry.name
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -189,14 +207,7 @@ def read_part(
             f"({len(content)} bytes), in {path}: "
             "the file is truncated or edited, run `dvc checkout --force` or make it again"
         )
-    try:
-        table = pq.read_table(pa.BufferReader(content))
-    except (pa.ArrowException, OSError) as error:
-        raise PipelineError(
-            f"expected Parquet, got {str(error).splitlines()[0]!r}, in {path}: make it again"
-        ) from None
-    _check_part(path, table, entry, schema)
-    return table.select(list(columns)) if columns is not None else table
+    return content
 
 
 def _check_part(path: Path, table: pa.Table, entry: FileEntry, schema: Mapping[str, str]) -> None:
@@ -209,16 +220,7 @@ def _check_part(path: Path, table: pa.Table, entry: FileEntry, schema: Mapping[s
             f"columns that differ: {differing or 'none'}, in {path}: "
             "the file is of another schema, make it again"
         )
-    ids = table["id"].to_numpy()
-    for field in table.schema:
-        column = table[field.name].combine_chunks()
-        if column.null_count:
-            raise PipelineError(
-                f"expected values for {field.name}, got {column.null_count} missing, in {path}: make it again"
-            )
-        values = column.flatten() if pa.types.is_fixed_size_list(field.type) else column
-        if pa.types.is_floating(values.type):
-            refuse_unfinite(field.name, ids, values.to_numpy(zero_copy_only=False), str(path))
+    refuse_gaps(table, str(path))
 
 
 def read_table(
@@ -294,6 +296,5 @@ def _names_of(schema: pa.Schema) -> dict[str, str]:
 
 
 def _shorten(value: object) -> str:
-    """A digest or a long value in few characters."""
     text = str(value)
     return text if len(text) <= 60 else f"{text[:12]}…" if text.isalnum() else f"{text[:57]}…"

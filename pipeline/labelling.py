@@ -11,13 +11,16 @@ from __future__ import annotations
 __all__ = ["LabelActor", "doubts_about_labels", "label_latents", "provenance_of"]
 
 import json
+import math
 import shutil
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from pipeline.attributes import columns_of
@@ -29,9 +32,9 @@ from pipeline.data import (
     attach_labels,
     check_provenance,
     labels_schema,
+    part_bytes,
     read_manifest,
     read_part,
-    read_table,
     replace_folder,
     to_tensors,
     write_manifest,
@@ -43,15 +46,18 @@ from pipeline.labelers import load_labeler
 from pipeline.labelers.checking import suspicious_outputs
 from pipeline.labelers.imported import check_imported
 from pipeline.paths import LABELS, LATENTS
-from pipeline.scoring import Precision, check_precision, scores_of
+from pipeline.scoring import DTYPES, Precision, check_precision, scores_of
 from pipeline.scratch import code_digest, work_folder
 from pipeline.weights import sha256, weights_digest, write_atomic
 
+LOOKED_AT = 20_000  # rows that say enough about a labeler: each is a draw of its own
 CODE = ("generators", "labelers", "labelling", "scoring", "data", "rows")
 
 
 class LabelActor:
     """Generator and labeler in one process.
+
+    Of two shards that it has at once, one is read or written while the networks look at the other.
 
     Arguments:
         generator: folder of the generator.
@@ -64,6 +70,8 @@ class LabelActor:
         device: where torch computes.
     """
 
+    at_once = 2
+
     def __init__(
         self,
         generator: str,
@@ -75,13 +83,12 @@ class LabelActor:
         precision: Precision,
         device: str,
     ) -> None:
-        self.generator, self.labeler = (
-            load_generator(generator, device),
-            load_labeler(labeler, attributes, device),
-        )
+        self.synthesize = load_generator(generator, device).prepare(DTYPES[precision])
+        self.labeler = load_labeler(labeler, attributes, device)
         self.latents, self.work = Path(latents), Path(work)
         self.schema = read_manifest(latents).schema
         self.batch_size, self.precision, self.device = batch_size, precision, device
+        self.networks_in_use = threading.Lock()
 
     def __call__(self, shard: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of a part of the latents to those of the labelled part."""
@@ -91,12 +98,13 @@ class LabelActor:
         """Label one part of the latents, write it, and give its manifest entry."""
         table = read_part(self.latents, part, self.schema)
         w, _ = to_tensors(table)
-        attrs = torch.cat(
-            [
-                scores_of(self.generator, self.labeler, batch.to(self.device), self.precision)
-                for batch in w.split(self.batch_size)
-            ]
-        )
+        with self.networks_in_use:
+            attrs = torch.cat(
+                [
+                    scores_of(self.synthesize, self.labeler, batch.to(self.device), self.precision)
+                    for batch in w.split(self.batch_size)
+                ]
+            )
         labels = attach_labels(table, attrs.numpy(), self.labeler.columns)
         entry = write_part(self.work / "parts" / part.name, labels)
         write_atomic(_seal(self.work, part.name), json.dumps(asdict(entry)).encode())
@@ -125,7 +133,7 @@ def label_latents(
         on_rows(entry.rows, True)
     missing = [file for file in latents.files if file.name not in done]
     for file in missing:
-        read_part(LATENTS, file, latents.schema)  # a damaged part is refused before any long work
+        part_bytes(LATENTS, file)  # a damaged part is refused before any long work
     if missing:
         done |= {entry.name: entry for entry in _label_parts(params, work, missing, on_rows)}
     parts = work / "parts"
@@ -143,7 +151,10 @@ def doubts_about_labels(params: Params) -> list[str]:
     The likely reason is that the labeler sees other images than it was trained on.
     """
     attributes = load_labeler(params.labeler.weights, params.labeler.attributes).attributes
-    table = read_table(LABELS, columns_of(attributes))
+    labels = read_manifest(LABELS)
+    first = labels.files[: math.ceil(LOOKED_AT / labels.files[0].rows)]
+    columns = columns_of(attributes)
+    table = pa.concat_tables(read_part(LABELS, part, labels.schema, columns) for part in first)
     scores = np.stack([table[name].to_numpy() for name in table.column_names], axis=1)
     return suspicious_outputs(torch.from_numpy(scores), attributes)
 

@@ -13,6 +13,7 @@ __all__ = [
     "labels_schema",
     "latents_schema",
     "latents_table",
+    "refuse_gaps",
     "refuse_unfinite",
     "row_classes",
     "row_normals",
@@ -20,7 +21,7 @@ __all__ = [
     "to_tensors",
 ]
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -46,17 +47,30 @@ def row_normals(seed: int, ids: ArrayLike, dim: int) -> NDArray[np.float32]:
         ids: row numbers ``[N]``, each in [0, 2**63).
         dim: width of a row.
     """
-    rows = [np.random.Philox(key=np.array([seed, i], dtype=np.uint64)) for i in np.asarray(ids).tolist()]
-    normals = [np.random.Generator(row).standard_normal(dim) for row in rows]
-    return np.stack(normals).astype(np.float32) if normals else np.empty((0, dim), dtype=np.float32)
+    ids = np.asarray(ids)
+    normals = np.empty((len(ids), dim))
+    for row, random in zip(normals, _row_generators(seed, ids.tolist()), strict=True):
+        random.standard_normal(out=row)
+    return normals.astype(np.float32)
 
 
 def row_classes(seed: int, ids: ArrayLike, classes: int) -> NDArray[np.int64]:
     """Uniform class numbers ``[N]`` below ``classes``; row i is a function of ``(seed, ids[i])`` alone."""
-    rows = [
-        np.random.Philox(key=np.array([seed, i + CLASS_STREAM], np.uint64)) for i in np.asarray(ids).tolist()
-    ]
-    return np.array([np.random.Generator(row).integers(classes) for row in rows], dtype=np.int64)
+    generators = _row_generators(seed, (i + CLASS_STREAM for i in np.asarray(ids).tolist()))
+    return np.array([random.integers(classes) for random in generators], dtype=np.int64)
+
+
+def _row_generators(seed: int, ids: Iterable[int]) -> Iterator[np.random.Generator]:
+    """A random generator at the start of each row's stream, in turn.
+
+    It is one object that gets another key for each row: to make a new one takes as long as hundreds of draws.
+    """
+    bits = np.random.Philox(key=np.array([seed, 0], dtype=np.uint64))
+    random, start = np.random.Generator(bits), bits.state
+    for i in ids:
+        start["state"]["key"][1] = i
+        bits.state = start
+        yield random
 
 
 def split_of(ids: ArrayLike) -> NDArray[np.int32]:
@@ -132,6 +146,21 @@ def to_tensors(table: pa.Table, columns: Sequence[str] = ()) -> tuple[Tensor, Te
     w = torch.tensor(vectors.flatten().to_numpy()).reshape(table.num_rows, vectors.type.list_size)
     attrs = [torch.tensor(table[name].to_numpy()) for name in columns]
     return w, torch.stack(attrs, dim=1) if attrs else torch.empty(table.num_rows, 0)
+
+
+def refuse_gaps(table: pa.Table, where: str) -> None:
+    """Raise a :class:`PipelineError` when a table has missing or unfinite values in any column."""
+    ids = table["id"].to_numpy()
+    for field in table.schema:
+        column = table[field.name].combine_chunks()
+        if column.null_count:
+            raise PipelineError(
+                f"expected values for {field.name}, got {column.null_count} missing, in {where}: "
+                "make it again"
+            )
+        values = column.flatten() if pa.types.is_fixed_size_list(field.type) else column
+        if pa.types.is_floating(values.type):
+            refuse_unfinite(field.name, ids, values.to_numpy(zero_copy_only=False), where)
 
 
 def refuse_unfinite(

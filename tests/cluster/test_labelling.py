@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -62,6 +64,29 @@ def test_killed_and_resumed_with_other_actors_gives_the_same_bytes(project):
     assert contents(LABELS) == expected
     assert {name: (LABELS / name).stat().st_mtime_ns for name in done} == written
     assert resumed.stderr == ""
+
+
+MAP_IN_PAIRS = """
+import json
+from pipeline.cluster import connect, map_shards, run_and_exit
+from pipeline.resources import Actors, ClusterParams
+from tests.fakes import MeetingActor
+
+def main():
+    with connect(ClusterParams()):
+        shards = [{"n": n} for n in range(4)]
+        print(json.dumps(map_shards(shards, MeetingActor, {}, Actors(actors=1, gpus=0))))
+    return 0
+
+run_and_exit(main)
+"""
+
+
+def test_an_actor_gets_as_many_shards_at_once_as_it_asks_for_each_in_one_thread_of_torch(project):
+    run = subprocess.run(
+        [sys.executable, "-c", MAP_IN_PAIRS], env=stage_environment(), capture_output=True, text=True
+    )
+    assert json.loads(run.stdout) == [{"n": n, "threads": 1} for n in range(4)], run.stderr
 
 
 def test_scores_that_are_no_numbers_are_refused_in_one_line(project):

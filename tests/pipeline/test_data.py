@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline import data
 from pipeline.errors import PipelineError
+from pipeline.rows import row_classes
 from pipeline.weights import sha256
 
 W_DIM = 8
@@ -46,6 +47,20 @@ def test_a_row_depends_on_its_seed_and_id_alone(seed: int, ids: list[int]) -> No
     together = data.row_normals(seed, ids, 3)
     alone = np.concatenate([data.row_normals(seed, [i], 3) for i in ids])
     np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize("ids", [[0, 1, 2], [2**63 - 1, 5], []])
+def test_a_row_is_the_stream_of_philox_under_the_key_of_seed_and_id(ids: list[int]) -> None:
+    streams = [np.random.Philox(key=np.array([7, i], dtype=np.uint64)) for i in ids]
+    expected = [np.random.Generator(stream).standard_normal(3) for stream in streams]
+    found = data.row_normals(7, ids, 3)
+    np.testing.assert_array_equal(found, np.array(expected, dtype=np.float32).reshape(-1, 3))
+
+
+def test_a_class_is_drawn_from_a_stream_of_its_own() -> None:
+    streams = [np.random.Philox(key=np.array([7, (1 << 61) + i], dtype=np.uint64)) for i in range(20)]
+    expected = [np.random.Generator(stream).integers(5) for stream in streams]
+    assert row_classes(7, range(20), 5).tolist() == expected
 
 
 def test_rows_are_standard_normal_and_independent() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 import yaml
 
 from pipeline import labelling
+from pipeline.config import load_params
 from pipeline.data import read_manifest, read_table
+from pipeline.labelling import LabelActor
 from pipeline.weights import load_weights, save_weights
 from stages import label
 from tests.tiny import COLUMNS, fill_labels, fill_latents, make_tiny_project
@@ -63,6 +66,39 @@ def test_second_run_gives_the_same_bytes(project):
     first = contents()
     label.main()
     assert contents() == first
+
+
+def test_shards_at_once_give_the_same_bytes_and_take_turns_at_the_networks(project, monkeypatch):
+    fill_labels()
+    expected = contents()
+    inside, most = [], []
+
+    def watched(synthesize, labeler, w, precision):
+        inside.append(w)
+        most.append(len(inside))
+        scores = scores_of(synthesize, labeler, w, precision)
+        inside.pop()
+        return scores
+
+    def threaded(shards, actor_class, kwargs, resources, on_result):
+        actor = actor_class(**kwargs, device="cpu")
+        with ThreadPoolExecutor(actor_class.at_once) as threads:
+            return list(threads.map(actor, shards))
+
+    scores_of = labelling.scores_of
+    monkeypatch.setattr(labelling, "scores_of", watched)
+    monkeypatch.setattr(labelling, "map_shards", threaded)
+    assert label.main() == 0
+    assert contents() == expected
+    assert LabelActor.at_once > 1 and max(most) == 1
+
+
+def test_doubts_look_at_the_first_rows_alone(project, monkeypatch):
+    fill_labels()
+    (LABELS / "part-00003.parquet").unlink()
+    monkeypatch.setattr(labelling, "LOOKED_AT", 45)  # of parts of 20 rows
+    doubts = labelling.doubts_about_labels(load_params())
+    assert doubts and all("60 different images" in doubt for doubt in doubts)
 
 
 def test_only_what_is_missing_is_labelled(project, monkeypatch):
