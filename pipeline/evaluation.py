@@ -7,7 +7,7 @@ for every editor.
 
 from __future__ import annotations
 
-__all__ = ["Chunk", "evaluate"]
+__all__ = ["evaluate"]
 
 import shutil
 from collections.abc import Mapping
@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
 from pipeline import console
 from pipeline.attributes import columns_of
-from pipeline.bench import REACH, Bench, Folders, Protocol, slider_strengths
+from pipeline.bench import REACH, Chunk, Folders, Protocol
 from pipeline.cluster import connect, map_shards
 from pipeline.config import Params
 from pipeline.data import check_provenance, read_manifest, read_table, replace_folder, to_tensors
@@ -35,28 +34,6 @@ from pipeline.weights import weights_digest
 Arrays = dict[str, NDArray]
 
 PERCENTILES = (0.01, 0.99)  # the ends of a column's range: the outermost values are the labeler's slips
-
-
-class Chunk:
-    """A worker: loads the networks once and measures a chunk of latents at a time.
-
-    A chunk is ``w [N, w_dim]`` and ``faces``: how many of its first latents are drawn under every slider.
-    """
-
-    def __init__(self, folders: Folders, protocol: Protocol, steps: int, device: str) -> None:
-        self.bench, self.protocol, self.steps = Bench(folders, device), protocol, steps
-
-    def __call__(self, chunk: Mapping[str, Any]) -> Arrays:
-        """The arrays of ``Bench.measure``, and of ``Bench.sweep`` with ``swept_`` before their names."""
-        w, faces = torch.from_numpy(chunk["w"]), chunk["faces"]
-        arrays = self.bench.measure(w, self.protocol)
-        if faces:
-            strengths = slider_strengths(arrays, self.protocol.delta, self.steps)
-            arrays |= {
-                f"swept_{k}": v
-                for k, v in self.bench.sweep(w[:faces], strengths, self.protocol.batch).items()
-            }
-        return arrays
 
 
 def evaluate(editor: str, params: Params) -> dict[str, Any]:

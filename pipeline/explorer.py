@@ -12,7 +12,9 @@ import base64
 import io
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -65,13 +67,14 @@ def explorer_page(
         PipelineError: when there are so many faces, attributes and positions that no quality makes the page
             small enough.
     """
-    sheets = [_sheet(face) for face in faces]
-    for quality in QUALITIES:
-        page = TEMPLATE.read_text(encoding="utf-8").replace(
-            PLACE, _data(faces, sheets, quality, editor, attributes, values)
-        )
-        if len(page.encode()) < LIMIT:
-            return page
+    with ThreadPoolExecutor() as threads:  # resizing and packing hold no lock of the interpreter
+        sheets = list(threads.map(_sheet, faces))
+        for quality in QUALITIES:
+            pictures = threads.map(partial(_data_uri, quality=quality), sheets)
+            data = _data(faces, list(pictures), editor, attributes, values)
+            page = TEMPLATE.read_text(encoding="utf-8").replace(PLACE, data)
+            if len(page.encode()) < LIMIT:
+                return page
     raise PipelineError(
         f"expected an explorer page below {LIMIT >> 20} MiB, got {len(page) >> 20} MiB with {len(faces)} "
         f"faces of {len(attributes)} attributes: lower evaluate.explorer_faces or evaluate.explorer_steps"
@@ -87,8 +90,7 @@ def _sheet(face: Face) -> Image.Image:
 
 def _data(
     faces: Sequence[Face],
-    sheets: Sequence[Image.Image],
-    quality: int,
+    pictures: Sequence[str],
     editor: str,
     attributes: Sequence[str],
     values: Sequence[float],
@@ -101,8 +103,8 @@ def _data(
         "side": SIDE,
         "scale": READING,
         "faces": [
-            {"sheet": _data_uri(sheet, quality), "moves": np.round(face.moves, 2).tolist()}
-            for face, sheet in zip(faces, sheets, strict=True)
+            {"sheet": picture, "moves": np.round(face.moves, 2).tolist()}
+            for face, picture in zip(faces, pictures, strict=True)
         ],
     }
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")

@@ -9,6 +9,7 @@ __all__ = [
     "DPI",
     "INK",
     "MUTED",
+    "PNG",
     "SERIES",
     "STYLE",
     "blank",
@@ -21,6 +22,7 @@ __all__ = [
     "traversal",
 ]
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +41,9 @@ CELL = 132  # pixels of one face in a sheet
 GAP = 8
 POINT = DPI / 72  # pixels of one typographic point
 LETTER = 0.6  # width of a letter as a share of the size of its type
-COMPRESSION = 4  # of PNG files: nearly as small as 9, in a third of the time
+PNG: Any = {"compress_level": 1, "compress_type": zlib.Z_RLE}
+"""How PNG files are packed: run lengths after PNG's own filters, as small as Pillow's default in a quarter of
+the time."""
 
 INK, MUTED, GRID = "#1c2330", "#667085", "#e4e7ec"
 SERIES = ("#3b6fd4", "#e07b39", "#2a9d75", "#b5487f", "#7a63c7", "#c29a20", "#3f9fb5", "#8a6d5b")
@@ -147,7 +151,7 @@ def sheet(
         page = _pixels(figure)
     page[top : top + height, side + names : side + names + width] = image
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(page).save(path, compress_level=COMPRESSION)
+    Image.fromarray(page).save(path, **PNG)
 
 
 def edits_sheet(
@@ -197,4 +201,4 @@ def _pixels(figure: Figure) -> Pictures:
 def save(figure: Figure, path: str | Path) -> None:
     """Write without date and version, so that equal figures are equal bytes."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DPI, metadata={"Software": None}, pil_kwargs={"compress_level": COMPRESSION})
+    figure.savefig(path, dpi=DPI, metadata={"Software": None}, pil_kwargs=PNG)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import torch
 from mlflow import MlflowClient
 from mlflow.data.dataset_source_registry import get_dataset_source_from_json
@@ -28,6 +29,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
+from numpy.typing import NDArray
 
 from pipeline import provenance, registry
 from pipeline.config import Params
@@ -236,14 +238,17 @@ def _log_pictures(
     """For each attribute some test faces at rising strengths: the steps of the UI's image slider."""
     if any(file.path.startswith("images/") for file in client.list_artifacts(run_id, "images")):
         return
-    w = _test_styles(content.labels, params.evaluate.faces)
-    for column in editor.columns:
-        for step, strength in enumerate(SLIDER):
-            img = generator.synthesize(editor.edit(w, column, strength) if strength else w)
-            pixels = ((img.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
-            mlflow.log_image(
-                mosaic(pixels.reshape(-1, min(4, len(pixels)), *pixels.shape[1:])), key=column, step=step
-            )
+    w, synthesize = _test_styles(content.labels, params.evaluate.faces), generator.prepare()
+    unmoved = synthesize(w)
+
+    def board(column: str, strength: float) -> NDArray[np.uint8]:
+        img = synthesize(editor.edit(w, column, strength)) if strength else unmoved
+        pixels = ((img.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+        return mosaic(pixels.reshape(-1, min(4, len(pixels)), *pixels.shape[1:]))
+
+    boards = {(name, step): board(name, s) for name in editor.columns for step, s in enumerate(SLIDER)}
+    for (column, step), picture in boards.items():  # from here on MLflow's threads want the processor
+        mlflow.log_image(picture, key=column, step=step)
 
 
 def _test_styles(labels: Manifest, count: int) -> torch.Tensor:

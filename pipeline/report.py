@@ -7,6 +7,7 @@ __all__ = ["FACES", "Faces", "read_history", "write_report"]
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,10 +157,14 @@ def _draw(
     )
     if any(f"val_{name}" in history for name in history) and len(history["epoch"]) > 1:
         charts.loss_curves(folder / "losses.png", history, f"{editor}: training")
-    for step in range(len(faces.values)):
+    (folder / "sweep").mkdir()
+
+    def draw_step(step: int) -> None:
         board = figures.mosaic(faces.frames[:shown, :, step], cell=96, gap=4)
-        (folder / "sweep").mkdir(exist_ok=True)
-        Image.fromarray(board).save(folder / "sweep" / f"{step:02d}.png")
+        Image.fromarray(board).save(folder / "sweep" / f"{step:02d}.png", **figures.PNG)
+
+    with ThreadPoolExecutor() as threads:  # resizing and packing hold no lock of the interpreter
+        list(threads.map(draw_step, range(len(faces.values))))
 
 
 def read_history(path: Path) -> dict[str, list[float]]:

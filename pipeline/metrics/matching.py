@@ -1,45 +1,27 @@
 """Matched strength: for each sample, the strength of an edit at which a score has moved by a given amount.
 
 Editors differ in the unit of their strength, so they are compared where a classifier, the *labeler*, says
-that the target has moved equally far. A bracket is grown from 0 outward, then closed by the Illinois variant
-of regula falsi.
-
-References:
-    | Dowell, Jarratt, "A modified regula falsi method for computing the root of an equation", BIT 11, 1971
+that the target has moved equally far. A bracket is grown from 0 outward, then closed by false position.
 """
 
 from __future__ import annotations
 
-__all__ = ["Matched", "directions", "match_strength"]
-
-from collections.abc import Callable
-from dataclasses import dataclass
+__all__ = ["StrengthSearch", "directions"]
 
 import torch
 from torch import Tensor
 
-Move = Callable[[Tensor, Tensor], Tensor]
+LIMIT = 20.0
+"""The largest strength to try; what needs more is not reached."""
+
+EVALUATIONS = 12
+"""The most images to spend on one sample."""
 
 GROWTH = (1.1, 4.0)
 """Out of reach, the strength is multiplied by what a straight line through 0 suggests, within these."""
 
 MARGIN = 0.05
 """A step stays this share of the bracket away from its ends: no flat or steep score can stall it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Matched:
-    """Where each of N searches ended.
-
-    Attributes:
-        strength: ``[N]``, not negative: the last strength that was tried.
-        move: ``[N]``, the move that was found there.
-        reached: ``[N]``, whether that move is within the tolerance of the asked one.
-    """
-
-    strength: Tensor
-    move: Tensor
-    reached: Tensor
 
 
 def directions(scores: Tensor, low: Tensor, high: Tensor) -> Tensor:
@@ -53,65 +35,79 @@ def directions(scores: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return torch.where(scores < (low + high) / 2, 1.0, -1.0).to(scores)
 
 
-def match_strength(
-    move: Move, count: int, *, delta: float, tolerance: float, limit: float = 20.0, evaluations: int = 12
-) -> Matched:
-    """Find, for ``count`` samples at once, the strength at which each has moved by ``delta``.
+class StrengthSearch:
+    """The search for N samples, each by itself: whoever holds the images asks, evaluates and tells.
+
+    Samples advance independently, so those at hand can always fill a batch, whichever step each of them is
+    at, and how they are batched does not change what is found. A move at strength 0 is taken to be 0.
 
     Arguments:
-        move: maps samples ``rows [M]`` (indices below ``count``) and strengths ``[M]`` to moves ``[M]``
-            toward the asked side. It is called with the samples that are still on their way, because a call
-            costs an image each; the last call with a sample is the one at its returned strength. A move at
-            strength 0 is taken to be 0.
-        count: number of samples.
+        count: number of samples N.
         delta: the asked move.
         tolerance: how far from it a move may end.
-        limit: the largest strength to try; what needs more is not reached.
-        evaluations: the most images to spend on one sample.
+
+    Attributes:
+        strength: ``[N]``, not negative: the one to try next; once a sample has ended, the last one tried.
+        move: ``[N]``, the move that was found last.
+        evaluations: ``[N]``, how often each sample was told a move.
+
+    Example:
+        >>> search = StrengthSearch(3, delta=1.0, tolerance=0.05)
+        >>> while len(rows := search.waiting):
+        ...     ended = search.tell(rows, search.strength[rows] * torch.tensor([0.5, 1.0, 2.0])[rows])
+        >>> search.strength
+        tensor([2.0000, 1.0000, 0.5000], dtype=torch.float64)
     """
-    bracket = _Bracket(count, delta)
-    strength = torch.full((count,), min(delta, limit), dtype=torch.float64)
-    moved = torch.zeros(count, dtype=torch.float64)
-    active = torch.arange(count)
-    for step in range(evaluations):
-        if step > 0:
-            strength[active] = bracket.proposal(active).clamp(max=limit)
-        moved[active] = move(active, strength[active]).to(moved)
-        bracket.narrow(active, strength[active], moved[active])
-        missed = (moved - delta).abs() > tolerance
-        stuck = (strength >= limit) & (moved < delta)
-        active = active[(missed & ~stuck)[active]]
-        if len(active) == 0:
-            break
-    return Matched(strength, moved, (moved - delta).abs() <= tolerance)
 
-
-class _Bracket:
-    """For each sample, a strength whose move is too small and, once found, one whose move is too large."""
-
-    def __init__(self, count: int, delta: float) -> None:
-        self.delta = delta
+    def __init__(self, count: int, *, delta: float, tolerance: float) -> None:
+        self.delta, self.tolerance = delta, tolerance
         zero = torch.zeros(count, dtype=torch.float64)
-        self.low, self.low_residual = zero.clone(), zero - delta
-        self.high, self.high_residual = zero + torch.inf, zero.clone()
-        self.last = zero.clone()  # the end that was replaced last: -1 low, +1 high, 0 neither
+        self.strength, self.move = zero + min(delta, LIMIT), zero.clone()
+        self.evaluations = torch.zeros(count, dtype=torch.int64)
+        self.ended = torch.zeros(count, dtype=torch.bool)
+        # The bracket: a strength whose move is too small and, once found, one whose move is too large.
+        self.low, self.low_move = zero.clone(), zero.clone()
+        self.high, self.high_move = zero + torch.inf, zero.clone()
 
-    def narrow(self, rows: Tensor, strength: Tensor, moved: Tensor) -> None:
+    @property
+    def waiting(self) -> Tensor:
+        """Indices of the samples that have not ended, in order."""
+        return (~self.ended).nonzero()[:, 0]
+
+    @property
+    def reached(self) -> Tensor:
+        """``[N]``: whether the last move is within the tolerance of the asked one."""
+        return (self.move - self.delta).abs() <= self.tolerance
+
+    def tell(self, rows: Tensor, moved: Tensor) -> Tensor:
+        """Take the moves ``[M]`` of some samples at their strengths; says which of them have ended, ``[M]``.
+
+        A sample ends when its move is reached, when its strength is at the limit without, or when it had all
+        its evaluations.
+        """
+        moved, strength = moved.to(self.move), self.strength[rows]
+        self.move[rows] = moved
+        self.evaluations[rows] += 1
+        missed = (moved - self.delta).abs() > self.tolerance  # not so for NaN, where nothing is to be found
+        beyond = (strength >= LIMIT) & (moved < self.delta)
+        ended = ~missed | beyond | (self.evaluations[rows] >= EVALUATIONS)
+        self.ended[rows] = ended
+        self._narrow(rows, strength, moved)
+        self.strength[rows[~ended]] = self._proposal(rows[~ended])
+        return ended
+
+    def _narrow(self, rows: Tensor, strength: Tensor, moved: Tensor) -> None:
         """Replace one end of each bracket by a tried strength."""
-        residual = moved - self.delta
-        below, above = rows[residual < 0], rows[residual >= 0]
-        self.low[below], self.low_residual[below] = strength[residual < 0], residual[residual < 0]
-        self.high[above], self.high_residual[above] = strength[residual >= 0], residual[residual >= 0]
-        # Illinois: an end that stays twice in a row gives half its residual, or it would stay for ever.
-        self.high_residual[below[self.last[below] < 0]] /= 2
-        self.low_residual[above[self.last[above] > 0]] /= 2
-        self.last[below], self.last[above] = -1.0, 1.0
+        small = moved < self.delta
+        below, above = rows[small], rows[~small]
+        self.low[below], self.low_move[below] = strength[small], moved[small]
+        self.high[above], self.high_move[above] = strength[~small], moved[~small]
 
-    def proposal(self, rows: Tensor) -> Tensor:
+    def _proposal(self, rows: Tensor) -> Tensor:
         """The strengths to try next: beyond the low end while nothing is too large, then in between."""
         low, high = self.low[rows], self.high[rows]
-        moved = self.low_residual[rows] + self.delta
-        outward = low * torch.where(moved > 0, self.delta / moved, torch.inf).clamp(*GROWTH)
-        below, above = self.low_residual[rows], self.high_residual[rows]
-        share = (below / (below - above)).clamp(MARGIN, 1 - MARGIN)
-        return torch.where(high.isinf(), outward, low + share * (high - low).nan_to_num(posinf=0.0))
+        below, above = self.low_move[rows], self.high_move[rows]
+        outward = low * torch.where(below > 0, self.delta / below, torch.inf).clamp(*GROWTH)
+        share = ((self.delta - below) / (above - below)).clamp(MARGIN, 1 - MARGIN)
+        inward = low + share * (high - low).nan_to_num(posinf=0.0)
+        return torch.where(high.isinf(), outward, inward).clamp(max=LIMIT)

@@ -23,6 +23,9 @@ class LinearGenerator(nn.Module):
 
     w_dim = WIDTH
 
+    def prepare(self):
+        return self.synthesize
+
     def synthesize(self, w):
         return (w / 20).repeat_interleave(2, dim=1)[:, None, :, None].expand(-1, 3, -1, SIDE).contiguous()
 
@@ -153,6 +156,42 @@ def test_sliders_are_calibrated_by_what_the_labeler_saw(monkeypatch, w):
         swept["seen"][:, 1, :, 1] / 3, w[:2, 1:2].numpy() + 2 * strengths[1], atol=1e-4
     )
     assert np.array_equal(swept["frames"][:, 2, 2], swept["original"])
+
+
+def counted(bench):
+    """Rows of every batch that is synthesized from now on."""
+    batches, synthesize = [], bench.synthesize
+    bench.synthesize = lambda w: (batches.append(len(w)), synthesize(w))[1]
+    return batches
+
+
+def test_every_image_is_made_once(monkeypatch, w):
+    bench = make(monkeypatch, Mover())
+    batches = counted(bench)
+    found = bench.measure(w, PROTOCOL)
+    assert sum(batches) == len(w) + found["evaluations"].sum()  # this editor reconstructs exactly
+
+
+def test_batches_are_full_while_edits_wait(monkeypatch, w):
+    bench = make(monkeypatch, Mover(gain=0.9))
+    batches = counted(bench)
+    bench.measure(w, PROTOCOL)
+    assert max(batches) == PROTOCOL.batch
+    assert sum(size < PROTOCOL.batch for size in batches) <= 3  # the ends of the originals and of the search
+
+
+def test_the_unmoved_face_is_drawn_once(monkeypatch, w):
+    bench = make(monkeypatch, Mover())
+    batches = counted(bench)
+    bench.sweep(w[:2], np.outer(np.ones(3), np.linspace(-1, 1, 5)), batch=5)
+    assert sum(batches) == 2 * (1 + 1 + 3 * 4)
+
+
+def test_a_sweep_may_leave_out_the_unmoved_face(monkeypatch, w):
+    swept = make(monkeypatch, Mover()).sweep(w[:2], np.array([[-1.0, 1.0]] * 3), batch=5)
+    np.testing.assert_allclose(
+        swept["seen"][:, 2, :, 2] / 3, w[:2, 2:3].numpy() + np.array([-2.0, 2.0]), atol=1e-4
+    )
 
 
 def test_the_table_has_one_row_for_each_latent_and_attribute(monkeypatch, w):

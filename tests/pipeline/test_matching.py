@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipeline.metrics.matching import directions, match_strength
+from pipeline.metrics.matching import EVALUATIONS, LIMIT, StrengthSearch, directions
 
 
 class Scores:
@@ -24,9 +24,12 @@ class Scores:
         return self.curve(rows, strength)
 
 
-def search(curve, count, **options):
-    scores = Scores(curve, count)
-    return match_strength(scores, count, **{"delta": 1.0, "tolerance": 0.05, **options}), scores
+def search(curve, count, batch=1000):
+    """A finished search, oldest samples first."""
+    scores, found = Scores(curve, count), StrengthSearch(count, delta=1.0, tolerance=0.05)
+    while len(rows := found.waiting[:batch]):
+        found.tell(rows, scores(rows, found.strength[rows]))
+    return found, scores
 
 
 def test_linear_scores_are_matched_in_two_calls():
@@ -64,15 +67,29 @@ def test_the_returned_strength_is_the_last_one_that_was_tried():
 
 
 def test_a_score_that_never_moves_far_enough_is_unreached_and_bounded():
-    found, scores = search(lambda rows, s: 0.9 * torch.tanh(s), 3, limit=20.0)
+    found, scores = search(lambda rows, s: 0.9 * torch.tanh(s), 3)
     assert not found.reached.any()
-    assert (found.strength <= 20).all()
-    assert scores.calls.max() <= 12
+    assert (found.strength <= LIMIT).all()
+    assert scores.calls.max() <= EVALUATIONS
 
 
 def test_a_score_that_moves_the_wrong_way_is_unreached():
     found, _ = search(lambda rows, s: -s, 3)
     assert not found.reached.any()
+
+
+@pytest.mark.parametrize("batch", [1, 3, 7])
+def test_batches_do_not_change_what_is_found(batch):
+    def curve(rows, s):
+        return torch.tanh(s / (1 + rows)) * (1 + rows / 8)
+
+    (whole, _), (parts, _) = search(curve, 20), search(curve, 20, batch)
+    assert torch.equal(parts.strength, whole.strength) and torch.equal(parts.reached, whole.reached)
+
+
+def test_every_call_is_counted():
+    found, scores = search(lambda rows, s: torch.tanh(s / (1 + rows)) * 1.5, 6)
+    assert torch.equal(found.evaluations, scores.calls)
 
 
 def test_nan_is_unreached():

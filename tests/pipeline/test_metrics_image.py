@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from pipeline.errors import PipelineError
-from pipeline.metrics.image import PSNR_CEILING, psnr, rmse, ssim
+from pipeline.metrics.image import PSNR_CEILING, distances, psnr, rmse, ssim
 
 
 @pytest.fixture
@@ -41,6 +41,26 @@ def test_ssim_matches_scipy(pair):
         for i, j in zip(a.numpy(), b.numpy(), strict=True)
     ]
     np.testing.assert_allclose(ssim(a, b).numpy(), expected, rtol=1e-10)
+
+
+def test_images_of_many_tiles_match_scipy():
+    a = torch.rand(2, 1, 66, 131, generator=torch.Generator().manual_seed(1)).double() * 2 - 1
+    b = (a * 0.8).roll(1, dims=3)
+    expected = [reference_ssim(x[0], y[0]) for x, y in zip(a.numpy(), b.numpy(), strict=True)]
+    np.testing.assert_allclose(ssim(a, b).numpy(), expected, rtol=1e-10)
+
+
+def test_images_larger_than_a_piece_match_numpy():
+    a = torch.rand(2, 3, 160, 170, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    root = a.double().square().mean(dim=(1, 2, 3)).sqrt()
+    np.testing.assert_allclose(rmse(a, torch.zeros_like(a)).numpy(), root.numpy(), rtol=1e-12)
+
+
+def test_all_distances_at_once(pair):
+    found = distances(*pair)
+    assert {name: values.tolist() for name, values in found.items()} == {
+        metric.__name__: metric(*pair).tolist() for metric in (rmse, psnr, ssim)
+    }
 
 
 def test_rmse_and_psnr_match_numpy(pair):
