@@ -40,7 +40,7 @@ STAMP := $(VENV)/.installed
 STAMP_EXTRAS := $(VENV)/.installed-extras
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: help repro test lint ui lock install extras clean
+.PHONY: help repro test lint bench ui lock install extras clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +54,9 @@ test: $(STAMP_DEV) chromium lint ## style, types and tests
 lint: $(STAMP_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: $(STAMP) ## the benchmarks in their short form, a few minutes
+	@$(BIN)/python -m benchmarks --short $(ARGS)
 
 ui: $(STAMP) ## MLflow on http://127.0.0.1:5000, with the runs, pictures and models
 	@mkdir -p mlflow

@@ -18,6 +18,8 @@ examples:
   python -m pipeline attributes
   python -m pipeline edit --model models/styleae --seed 7 --set smile=1.5 --set glasses=-1 --out edit.png
   python -m pipeline edit --model models:/styleae@champion --seed 7 --set age=2
+  python -m pipeline seeds styleae --count 4
+  python -m pipeline tune --memory 4GiB
   python -m pipeline import-labeler --labeler clip_ffhq
   python -m pipeline import-generator downloads/stylegan2-ffhq-1024x1024.pkl --out models/ffhq1024
 """
@@ -36,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     _add_repro(commands)
     _add_edit(commands)
     _add_import_generator(commands)
+    _add_seeds(commands)
     command = _add(
         commands,
         "import-labeler",
@@ -50,6 +53,10 @@ def parser() -> argparse.ArgumentParser:
     )
     command = _add(
         commands, "summary", _summary, "show the metrics of the last run and where its pictures are"
+    )
+    command = _add(commands, "tune", _tune, "find the fastest label.batch_size of this machine")
+    command.add_argument(
+        "--memory", default="2GiB", metavar="SIZE", help="what a labelling actor may use (default: 2GiB)"
     )
     command = _add(commands, "compose", _compose, "write params.yaml from conf/")
     command.add_argument(
@@ -93,6 +100,19 @@ def _add_edit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
 
 
+def _add_seeds(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add(commands, "seeds", _seeds, "train an editor with several seeds at once and compare them")
+    command.add_argument("editor", metavar="EDITOR", help="an editor of params.yaml: styleae")
+    command.add_argument("--count", type=int, default=3, metavar="N", help="how many seeds (default: 3)")
+    command.add_argument(
+        "--out",
+        type=Path,
+        default=Path(".work/seeds"),
+        metavar="FOLDER",
+        help="gets a folder for each seed (default: .work/seeds)",
+    )
+
+
 def _add_import_generator(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     text = "convert a StyleGAN2 checkpoint (NVIDIA .pkl, rosinality .pt) into a network folder"
     command = _add(commands, "import-generator", _import_generator, text)
@@ -132,6 +152,12 @@ def _edit(arguments: argparse.Namespace) -> None:
     edit(arguments.model, arguments.seed, parse_edits(arguments.edits), arguments.out)
 
 
+def _seeds(arguments: argparse.Namespace) -> None:
+    from pipeline.cli.seeds import train_seeds
+
+    train_seeds(arguments.editor, arguments.count, arguments.out)
+
+
 def _import_generator(arguments: argparse.Namespace) -> None:
     from pipeline.cli.import_generator import import_generator
 
@@ -154,6 +180,12 @@ def _summary(arguments: argparse.Namespace) -> None:
     from pipeline.cli.summary import summarise
 
     summarise()
+
+
+def _tune(arguments: argparse.Namespace) -> None:
+    from pipeline.cli.tune import tune
+
+    tune(arguments.memory)
 
 
 def _compose(arguments: argparse.Namespace) -> None:

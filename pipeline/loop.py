@@ -6,7 +6,7 @@ continues from a saved state ends with the weights of one that was never stopped
 
 from __future__ import annotations
 
-__all__ = ["Loop", "LoopSettings", "batches_of"]
+__all__ = ["Loop", "LoopSettings", "batches_of", "count_of", "learning_rate", "part_of"]
 
 import math
 import time
@@ -19,18 +19,33 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from pipeline.editors import EditingData, Objective
+from pipeline.editors.base import Rows
 
 State = dict[str, Any]
 
 
 class LoopSettings(Protocol):
-    """What the loop reads of an editor's settings: see the settings of each editor for units and ranges."""
+    """What the loop reads of an editor's settings: see the settings of each editor for the ranges."""
 
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    schedule: str
-    patience: int
+    @property
+    def epochs(self) -> int:
+        """Most epochs."""
+
+    @property
+    def batch_size(self) -> int:
+        """Latents in a batch, over all ranks."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Of Adam, at the start."""
+
+    @property
+    def schedule(self) -> str:
+        """``constant``, or ``cosine``: down to 0 at the last epoch."""
+
+    @property
+    def patience(self) -> int:
+        """Epochs without a better validation loss after which training stops."""
 
 
 def batches_of(rows: int, batch_size: int, seed: int, epoch: int) -> tuple[Tensor, ...]:
@@ -40,6 +55,22 @@ def batches_of(rows: int, batch_size: int, seed: int, epoch: int) -> tuple[Tenso
     """
     order = np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(rows)
     return torch.from_numpy(order).tensor_split(max(1, rows // batch_size))
+
+
+def count_of(rows: Rows) -> int:
+    """How many rows there are."""
+    return len(next(iter(rows.values())))
+
+
+def part_of(rows: Rows, which: Tensor | slice) -> Rows:
+    """Some of the rows."""
+    return {name: tensor[which] for name, tensor in rows.items()}
+
+
+def learning_rate(settings: LoopSettings, progress: float) -> float:
+    """The learning rate as the schedule has it: constant, or half a cosine wave down to 0."""
+    share = 0.5 * (1 + math.cos(math.pi * progress)) if settings.schedule == "cosine" else 1.0
+    return settings.learning_rate * share
 
 
 class Loop:
@@ -68,10 +99,11 @@ class Loop:
         ranks: int = 1,
     ) -> None:
         self.objective, self.forward, self.settings = objective, forward, settings
-        self.train, self.val, self.seed = train, val, seed
+        self.train, self.val, self.seed = objective.rows(train), objective.rows(val), seed
+        self.device = train.w.device
         self.rank, self.ranks = rank, ranks
         self.trained = {name: p for name, p in objective.named_parameters() if p.requires_grad}
-        self.optimizer = torch.optim.Adam(self.trained.values(), lr=settings.learning_rate)
+        self.optimizer = torch.optim.Adam(self.trained.values(), lr=settings.learning_rate, fused=True)
         self.epoch, self.best_epoch, self.best_loss = 0, -1, math.inf
         self.best: State = {}
         self.history: list[dict[str, float]] = []
@@ -86,14 +118,14 @@ class Loop:
         """Train for one epoch, validate, and give the new row of the history."""
         started = time.monotonic()
         torch.manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)  # for objectives that draw at random
-        batches = batches_of(len(self.train.w), self.settings.batch_size, self.seed, self.epoch)
+        batches = batches_of(count_of(self.train), self.settings.batch_size, self.seed, self.epoch)
         self.forward.train()
-        sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=self.train.w.device))
+        sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=self.device))
         for index, batch in enumerate(batches):
             progress = (self.epoch + index / len(batches)) / self.settings.epochs
             for name, value in self._step(batch, progress).items():
                 sums[name] += value
-        losses = {name: value / len(self.train.w) for name, value in self._over_ranks(sums).items()}
+        losses = {name: value / count_of(self.train) for name, value in self._over_ranks(sums).items()}
         checked = {f"val_{name}": value for name, value in self.validate().items()}
         self._keep_best(checked["val_loss"])
         row = {
@@ -108,20 +140,15 @@ class Loop:
 
     def _step(self, batch: Tensor, progress: float) -> dict[str, Tensor]:
         """One update; the losses of this rank's part, summed over its rows."""
-        part = batch.tensor_split(self.ranks)[self.rank].to(self.train.w.device)
-        self._set_rate(progress)
-        losses = self.forward(self.train.w[part], self.train.attrs[part], progress)
+        part = batch.tensor_split(self.ranks)[self.rank].to(self.device)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.settings, progress)
+        losses = self.forward(part_of(self.train, part), progress)
         self.optimizer.zero_grad(set_to_none=True)
         # Gradients are averaged over ranks; weighted by rows, that is the gradient of the batch's mean.
         (losses["loss"] * (len(part) * self.ranks / len(batch))).backward()
         self.optimizer.step()
         return {name: value.detach() * len(part) for name, value in losses.items()}
-
-    def _set_rate(self, progress: float) -> None:
-        """The learning rate as the schedule has it: constant, or half a cosine wave down to 0."""
-        share = 0.5 * (1 + math.cos(math.pi * progress)) if self.settings.schedule == "cosine" else 1.0
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * share
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -129,10 +156,12 @@ class Loop:
         self.objective.eval()
         sums: dict[str, float] = defaultdict(float)
         size = self.settings.batch_size
-        for w, attrs in zip(self.val.w.split(size), self.val.attrs.split(size), strict=True):
-            for name, value in self.objective(w, attrs, 1.0).items():
-                sums[name] += float(value) * len(w)
-        return {name: value / len(self.val.w) for name, value in sums.items()}
+        count = count_of(self.val)
+        for first in range(0, count, size):
+            part = part_of(self.val, slice(first, first + size))
+            for name, value in self.objective(part, 1.0).items():
+                sums[name] += float(value) * count_of(part)
+        return {name: value / count for name, value in sums.items()}
 
     def _over_ranks(self, sums: dict[str, Tensor]) -> dict[str, float]:
         total = torch.stack(list(sums.values()))

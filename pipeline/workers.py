@@ -13,7 +13,7 @@ import json
 import os
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,7 @@ def _train(job: Job) -> dict[str, Any]:
     torch.backends.cudnn.deterministic = True
     torch.manual_seed(job.seed)
 
-    train, val = (_read(job, split) for split in ("train", "val"))
+    train, val = (_read(job, split, device) for split in ("train", "val"))
     frozen = FitContext(
         load_generator=lambda: load_generator(job.generator, device),
         load_metric=lambda: load_metric(job.metric),
@@ -168,7 +168,6 @@ def _train(job: Job) -> dict[str, Any]:
 
     objective.to(device)
     forward = ray.train.torch.prepare_model(objective, parallel_strategy_kwargs={"broadcast_buffers": False})
-    train, val = (replace(d, w=d.w.to(device), attrs=d.attrs.to(device)) for d in (train, val))
     rank, ranks = context.get_world_rank(), context.get_world_size()
     loop = Loop(objective, forward, job.settings, train, val, job.seed, rank, ranks)
     if checkpoint := ray.train.get_checkpoint():
@@ -182,14 +181,15 @@ def _train(job: Job) -> dict[str, Any]:
     return _outcome(objective.editor, loop.history)
 
 
-def _read(job: Job, split: Split) -> EditingData:
-    """One split, on the CPU."""
+def _read(job: Job, split: Split, device: torch.device) -> EditingData:
+    """One split, whole, on the device."""
     table = read_table(job.labels, ["w", *job.columns], split)
     if table.num_rows == 0:
         raise PipelineError(
             f"expected rows of the split {split!r}, got none, in {job.labels}: raise sample.count"
         )
-    return EditingData(*to_tensors(table, job.columns), job.columns, job.decided)
+    w, attrs = to_tensors(table, job.columns)
+    return EditingData(w.to(device), attrs.to(device), job.columns, job.decided)
 
 
 def _report(loop: Loop, row: dict[str, float], save: bool) -> None:

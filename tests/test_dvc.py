@@ -39,7 +39,8 @@ LOADED = {"pipeline/explorer.html", "pipeline/serving_model.py"}
 KINDS = {"pipeline/editors/style_ae.py", "pipeline/editors/interfacegan.py"}
 # What editors import to be trained; a trained one is its tensors and its own file.
 TRAINING = {f"pipeline/editors/{name}.py" for name in ("losses", "probe", "style_ae_training")} | {
-    "pipeline/generators/pullback.py"
+    "pipeline/generators/low_rank.py",
+    "pipeline/generators/pullback.py",
 }
 
 

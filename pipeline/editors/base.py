@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["EditingData", "Editor", "FitContext", "Objective"]
+__all__ = ["EditingData", "Editor", "FitContext", "Objective", "Rows"]
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -16,6 +16,10 @@ from torch import Tensor, nn
 from pipeline.attributes import nearest_name
 from pipeline.errors import PipelineError
 from pipeline.generators.base import Generator
+from pipeline.generators.low_rank import Metric
+
+Rows = dict[str, Tensor]
+"""Tensors of the same length: what an objective needs of each row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class FitContext:
     """
 
     load_generator: Callable[[], Generator]
-    load_metric: Callable[[], Tensor]
+    load_metric: Callable[[], Metric]
 
     @cached_property
     def generator(self) -> Generator:
@@ -53,7 +57,7 @@ class FitContext:
         return self.load_generator()
 
     @cached_property
-    def metric(self) -> Tensor:
+    def metric(self) -> Metric:
         """The pull-back metric ``M = E[JᵀJ] / (3·H·W)``, positive semi-definite, ``[w_dim, w_dim]``."""
         return self.load_metric()
 
@@ -67,13 +71,16 @@ class Objective(nn.Module, ABC):
 
     editor: Editor
 
+    def rows(self, data: EditingData) -> Rows:
+        """What the loss needs of each row, computed once for a whole split, before the training."""
+        return {"w": data.w, "attrs": data.attrs}
+
     @abstractmethod
-    def forward(self, w: Tensor, attrs: Tensor, progress: float) -> dict[str, Tensor]:
+    def forward(self, rows: Rows, progress: float) -> dict[str, Tensor]:
         """Scalar losses of one batch: ``"loss"`` is minimised, the others are its named parts.
 
         Arguments:
-            w: style vectors ``[N, w_dim]``.
-            attrs: raw labeler outputs ``[N, K]``.
+            rows: some of what :meth:`rows` gave.
             progress: the share of the training that is done, in [0, 1].
         """
 

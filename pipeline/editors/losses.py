@@ -13,6 +13,7 @@ __all__ = [
     "image_loss",
     "preserve_loss",
     "pullback_loss",
+    "row_keys",
     "row_uniforms",
     "w_loss",
 ]
@@ -79,17 +80,30 @@ def cycle_loss(code: Tensor, recovered: Tensor) -> Tensor:
     return F.mse_loss(recovered, code)
 
 
-def row_uniforms(w: Tensor, progress: float, count: int) -> Tensor:
-    """Pseudo-random numbers ``[N, count]`` in [0, 1), from each row's bits and ``progress`` alone.
+def row_keys(w: Tensor) -> Tensor:
+    """A number in [0, 2³¹) for each style vector ``[N, w_dim]``, from its bits alone.
 
-    Training draws its targets from them, so a batch split over workers, a resumed run and an uninterrupted
-    one all draw the same. Integer arithmetic makes them exact: no summation order can change them.
+    Integer arithmetic makes it exact: no summation order can change it.
     """
     bits = w.detach().float().contiguous().view(torch.int32).long() & 0xFFFFFFFF
     position = torch.arange(1, w.shape[1] + 1, device=w.device)
-    salt = int(progress * 1_000_003)
-    state = (bits * ((position * 40_503 + salt) & 0xFFFF)).sum(dim=1, keepdim=True)
-    draws = state + torch.arange(1, count + 1, device=w.device) * 0x9E3779B1
-    for multiplier in (0x2C1B3C6D, 0x297A2D39):  # a multiply-xorshift mix of 31 bits
-        draws = (draws ^ (draws >> 16)) * multiplier & 0x7FFFFFFF
-    return ((draws ^ (draws >> 15)) & 0xFFFFFF).to(torch.float32) / 2**24
+    return _mixed((bits * ((position * 40_503) & 0xFFFF)).sum(dim=1))
+
+
+def row_uniforms(keys: Tensor, progress: float, count: int) -> Tensor:
+    """Pseudo-random numbers ``[N, count]`` in [0, 1), from each row's key ``[N]`` and ``progress`` alone.
+
+    Training draws its targets from them, so a batch split over workers, a resumed run and an uninterrupted
+    one all draw the same.
+    """
+    salts = torch.arange(1, count + 1, device=keys.device) * 0x9E3779B1
+    salts = salts + int(progress * 1_000_003) * 0x85EBCA6B
+    return (_mixed(keys[:, None] + salts) & 0xFFFFFF).to(torch.float32) / 2**24
+
+
+def _mixed(state: Tensor) -> Tensor:
+    """A multiply-xorshift mix to 31 bits."""
+    state = (state ^ (state >> 31)) & 0x7FFFFFFF
+    for multiplier in (0x2C1B3C6D, 0x297A2D39):
+        state = (state ^ (state >> 16)) * multiplier & 0x7FFFFFFF
+    return state ^ (state >> 15)

@@ -65,7 +65,7 @@ def fit_probes(
     """
     probes = ProbeEnsemble(members, features.shape[1], attrs.shape[1], seed=seed).to(features)
     random = torch.Generator().manual_seed(seed + 1)
-    optimizer = torch.optim.AdamW(probes.parameters(), lr=2e-3, weight_decay=0.05)
+    optimizer = torch.optim.AdamW(probes.parameters(), lr=2e-3, weight_decay=0.05, fused=True)
     steps = max(1, len(features) // batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps)
     for _ in range(epochs):

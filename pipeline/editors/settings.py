@@ -18,6 +18,10 @@ class StyleAEParams:
         kind: the method.
         reconstruction: where reconstruction is measured: in images through the frozen generator (``image``,
             the paper), in the generator's pull-back metric (``pullback``), or in style vectors (``w``).
+        polish_epochs: how many of the last epochs measure it in images, whatever ``reconstruction`` says; 0
+            to call no generator (paper: all).
+        image_resolution: images are compared at this size, which a skip generator stops at, and which costs a
+            fraction of the full one; 0 for the full one (the paper).
         coordinates: what the network reads and writes: style vectors (``w``, the paper), or the ``rank``
             directions of w that are most visible in images, scaled so that distance is pixel distance
             (``visible``).
@@ -52,6 +56,8 @@ class StyleAEParams:
 
     kind: Literal["style_ae"] = "style_ae"
     reconstruction: Literal["image", "pullback", "w"] = "pullback"
+    polish_epochs: int = 0
+    image_resolution: int = 0
     coordinates: Literal["w", "visible"] = "visible"
     rank: int = 96
     start: Literal["orthogonal", "linear"] = "linear"
@@ -68,12 +74,19 @@ class StyleAEParams:
     move_weight: float = 0.03
     rarity_weight: float = 0.03
     probes: int = 2
-    probe_epochs: int = 20
-    epochs: int = 16
+    probe_epochs: int = 5
+    epochs: int = 8
     batch_size: int = 128
     learning_rate: float = 1e-3
     schedule: Literal["constant", "cosine"] = "cosine"
     patience: int = 10
+
+    def compares_images(self, progress: float = 1.0) -> bool:
+        """Whether reconstruction is measured in images when ``progress`` of the training is done."""
+        polishing = (
+            self.polish_epochs and round(progress * self.epochs, 6) >= self.epochs - self.polish_epochs
+        )
+        return self.reconstruction == "image" or bool(polishing)
 
     @property
     def trains_on_edits(self) -> bool:
@@ -90,7 +103,7 @@ class StyleAEParams:
         require(
             self, "hinge_weight", "edit_weight", "preserve_weight", "cycle_weight", "move_weight", at_least=0
         )
-        require(self, "rarity_weight", "repeats", at_least=0)
+        require(self, "rarity_weight", "repeats", "polish_epochs", "image_resolution", at_least=0)
         require(self, "learning_rate", above=0)
 
 

@@ -32,6 +32,7 @@ from pipeline.editors.base import EditingData, Editor, FitContext, offsets
 from pipeline.editors.settings import StyleAEParams
 from pipeline.editors.style_ae_training import StyleAEObjective, TrainingAids, linear_basis, training_aids
 from pipeline.errors import PipelineError
+from pipeline.generators.low_rank import Metric
 from pipeline.generators.pullback import whitening
 
 SLOPE = 0.9  # of the encoder's PReLU; the decoder's is the inverse
@@ -143,8 +144,8 @@ class StyleAE(Editor):
 
     def objective(self, settings: StyleAEParams, context: FitContext) -> StyleAEObjective:
         """The training loss that the settings describe."""
-        generator = context.generator if settings.reconstruction == "image" else None
-        metric = context.metric if settings.reconstruction == "pullback" else None
+        generator = context.generator if settings.compares_images() else None
+        metric = context.metric if self.visible or settings.reconstruction == "pullback" else None
         return StyleAEObjective(self, settings, generator, metric)
 
     def normalise(self, attrs: Tensor) -> Tensor:
@@ -239,12 +240,14 @@ class StyleAE(Editor):
                     f"expected different labels of {column!r}, got one value throughout: drop the attribute"
                 )
 
-    def _take_coordinates(self, w: Tensor, metric: Tensor) -> None:
+    def _take_coordinates(self, w: Tensor, metric: Metric) -> None:
         """The principal components of w in the pull-back metric: what changes images most over the samples.
 
         They are scaled to unit mean square with their proportions kept, so that distance is pixel distance.
         """
         found = whitening(metric, energy=ENERGY)
+        if len(found.factor) < self.rank:  # a few directions hold nearly all of the energy
+            found = whitening(metric, rank=self.rank)
         self.center.copy_(w.mean(dim=0))
         y = (w - self.center).double() @ found.factor.T
         basis = _descending_eigenvectors(y.T @ y)[:, : self.rank]

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.editors import losses
-from pipeline.editors.base import Objective
+from pipeline.editors.base import EditingData, Objective, Rows
 from pipeline.editors.probe import ProbeEnsemble, fit_probes
 from pipeline.editors.settings import StyleAEParams
 from pipeline.generators.base import Generator
+from pipeline.generators.low_rank import Metric, quadratic_form
 from pipeline.generators.pullback import whitening
 
 if TYPE_CHECKING:
@@ -96,12 +97,13 @@ class StyleAEObjective(Objective):
     Arguments:
         editor: what is trained.
         settings: the weights.
-        generator: the frozen generator, for ``reconstruction: image``.
-        metric: the pull-back metric, for ``reconstruction: pullback``.
+        generator: the frozen generator, to compare images.
+        metric: the pull-back metric, for visible coordinates and for ``reconstruction: pullback``.
     """
 
     editor: StyleAE
     metric_factor: Tensor
+    first: Tensor
     marginals: Tensor
     spread: Tensor
 
@@ -110,48 +112,77 @@ class StyleAEObjective(Objective):
         editor: StyleAE,
         settings: StyleAEParams,
         generator: Generator | None = None,
-        metric: Tensor | None = None,
+        metric: Metric | None = None,
     ) -> None:
         super().__init__()
-        self.editor, self.settings, self.generator = editor, settings, generator
-        if metric is not None and not editor.visible:
+        self.editor, self.settings = editor, settings
+        self.synthesize = generator.prepare() if generator is not None else None
+        self.image_unit = 1.0  # of the image loss: what makes it one with the loss in visible coordinates
+        if metric is not None and editor.visible:
+            self.image_unit = float(quadratic_form(metric, editor.inverse.T.cpu()).sum())
+        elif metric is not None:
             self.register_buffer("metric_factor", whitening(metric).factor.to(editor.attr_mean))
         aids = editor.training_aids
         self.probes = aids.probes if aids is not None else None
         if aids is not None:
+            first = [editor.owners.index(k) for k in range(len(editor.columns))]
+            self.register_buffer("first", torch.tensor(first, device=aids.marginals.device))
             self.register_buffer("marginals", aids.marginals)
             self.register_buffer("spread", aids.spread)
 
-    def forward(self, w: Tensor, attrs: Tensor, progress: float) -> dict[str, Tensor]:
+    @torch.no_grad()
+    def rows(self, data: EditingData) -> Rows:
+        """What depends on a row alone.
+
+        Returns:
+            ``y``, its coordinates; ``attrs``, what the attribute coordinates of its code should be; ``w``, to
+            make images; and for training edits ``key``, which the edit is drawn by, and ``before``, what the
+            probes read before it, ``[N, P, K]``.
+        """
+        y = self.editor.coordinates(data.w)
+        rows = {"y": y, "attrs": self.editor.normalise(data.attrs)[:, self.editor.owners]}
+        if self.synthesize is not None:
+            rows["w"] = data.w
+        if self.probes is not None:
+            rows |= {"key": losses.row_keys(data.w), "before": self.probes(y).transpose(0, 1).contiguous()}
+        return rows
+
+    def forward(self, rows: Rows, progress: float) -> dict[str, Tensor]:
         """See :class:`pipeline.editors.base.Objective`; every part is unweighted but ``loss``."""
-        editor, settings = self.editor, self.settings
-        y = editor.coordinates(w)
+        editor, settings, y = self.editor, self.settings, rows["y"]
         code = editor.encoder(y)
-        decoded = editor.decoder(code)
+        if self.probes is None:
+            decoded, parts, weights = editor.decoder(code), {}, {}
+        else:
+            edited, step = self._targets(rows["key"], code, progress)
+            target_code = editor.move(code, edited * step)
+            decoded, moved = editor.decoder(torch.cat([code, target_code])).chunk(2)
+            y_edited = y + moved - decoded if editor.residual else moved
+            target = rows["before"].transpose(0, 1) + (edited * step) @ editor.follow
+            parts = self._edits(y, y_edited, target_code, target, edited)
+            weights = {name: getattr(settings, f"{name}_weight") for name in EDIT_TERMS}
         ramp = min(1.0, progress / settings.lambda_ramp) if settings.lambda_ramp else 1.0
         share = settings.attribute_weight * ramp
-        parts, weights = self._reconstruction(w, y, decoded)
-        weights = {name: weight * (1 - share) for name, weight in weights.items()}
-        parts["attributes"] = losses.attribute_loss(code, editor.normalise(attrs)[:, editor.owners])
+        reconstructed, reconstructed_weights = self._reconstruction(rows, decoded, progress)
+        parts = {**reconstructed, "attributes": losses.attribute_loss(code, rows["attrs"]), **parts}
+        weights |= {name: weight * (1 - share) for name, weight in reconstructed_weights.items()}
         weights["attributes"] = share
-        if self.probes is not None:
-            parts |= self._edits(w, y, code, decoded, progress)
-            weights |= {name: getattr(settings, f"{name}_weight") for name in EDIT_TERMS}
-        return {"loss": sum((weights[name] * parts[name] for name in parts), w.new_zeros(())), **parts}
+        return {"loss": sum((weights[name] * parts[name] for name in parts), y.new_zeros(())), **parts}
 
     def _reconstruction(
-        self, w: Tensor, y: Tensor, decoded: Tensor
+        self, rows: Rows, decoded: Tensor, progress: float
     ) -> tuple[dict[str, Tensor], dict[str, float]]:
         """The parts of the reconstruction loss and their weights."""
-        if self.generator is not None:
+        y = rows["y"]
+        if self.synthesize is not None and self.settings.compares_images(progress):
             with torch.no_grad():
-                img = self.generator.synthesize(w)
-            reconstructed = self.generator.synthesize(w + self.editor.displacement(decoded - y))
-            parts = {
-                "reconstruction": losses.image_loss(img, reconstructed),
-                "hinge": losses.difference_hinge(img, reconstructed),
-            }
-            return parts, {"reconstruction": 1.0, "hinge": self.settings.hinge_weight}
+                img = self.synthesize(rows["w"])
+            reconstructed = self.synthesize(rows["w"] + self.editor.displacement(decoded - y))
+            parts, weights = {"reconstruction": losses.image_loss(img, reconstructed) / self.image_unit}, {}
+            if self.settings.reconstruction == "image":
+                parts["hinge"] = losses.difference_hinge(img, reconstructed)
+                weights["hinge"] = self.settings.hinge_weight
+            return parts, {"reconstruction": 1.0, **weights}
         if self.settings.reconstruction == "pullback" and not self.editor.visible:
             return {"reconstruction": losses.pullback_loss(decoded - y, self.metric_factor)}, {
                 "reconstruction": 1.0
@@ -159,16 +190,11 @@ class StyleAEObjective(Objective):
         return {"reconstruction": losses.w_loss(y, decoded)}, {"reconstruction": 1.0}
 
     def _edits(
-        self, w: Tensor, y: Tensor, code: Tensor, decoded: Tensor, progress: float
+        self, y: Tensor, y_edited: Tensor, target_code: Tensor, target: Tensor, edited: Tensor
     ) -> dict[str, Tensor]:
         """The terms on one edit of each sample."""
-        edited, step = self._targets(w, code, progress)
-        target_code = self.editor.move(code, edited * step)
-        moved = self.editor.decoder(target_code)
-        y_edited = y + moved - decoded if self.editor.residual else moved
         assert self.probes is not None
-        read, before = self.probes(y_edited), self.probes(y)
-        target = before + (edited * step) @ self.editor.follow
+        read = self.probes(y_edited)
         return {
             "edit": losses.edit_loss(read, target, edited),
             "preserve": losses.preserve_loss(read, target, edited),
@@ -177,11 +203,11 @@ class StyleAEObjective(Objective):
             "rarity": ((y_edited - y) / self.spread).square().sum(dim=1).mean(),
         }
 
-    def _targets(self, w: Tensor, code: Tensor, progress: float) -> tuple[Tensor, Tensor]:
+    def _targets(self, key: Tensor, code: Tensor, progress: float) -> tuple[Tensor, Tensor]:
         """Which attribute to edit, one-hot ``[N, K]``, and by how much, ``[N, 1]``."""
         count = len(self.editor.columns)
-        which, quantile = losses.row_uniforms(w, progress, 2).unbind(dim=1)
+        which, quantile = losses.row_uniforms(key, progress, 2).unbind(dim=1)
         k = (which * count).long()
-        first = torch.tensor([self.editor.owners.index(k) for k in range(count)], device=w.device)
-        step = self.marginals[(quantile * LEVELS).long(), k] - code.detach().gather(1, first[k, None])[:, 0]
+        now = code.detach().gather(1, self.first[k, None])[:, 0]
+        step = self.marginals[(quantile * LEVELS).long(), k] - now
         return nn.functional.one_hot(k, count).to(code), step.clamp(-LONGEST, LONGEST)[:, None]

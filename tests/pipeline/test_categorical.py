@@ -35,9 +35,10 @@ def build(data: EditingData, **settings: object) -> tuple[StyleAE, torch.nn.Modu
 
 def train(objective: torch.nn.Module, data: EditingData, steps: int) -> None:
     optimizer = torch.optim.Adam([p for p in objective.parameters() if p.requires_grad], lr=3e-3)
+    rows = objective.rows(data)
     for step in range(steps):
         optimizer.zero_grad()
-        objective(data.w, data.attrs, step / steps)["loss"].backward()
+        objective(rows, step / steps)["loss"].backward()
         optimizer.step()
 
 

@@ -5,7 +5,7 @@ import torch
 
 from pipeline.editors import EditingData, StyleAE
 from pipeline.editors.settings import StyleAEParams
-from pipeline.loop import Loop, batches_of
+from pipeline.loop import Loop, batches_of, learning_rate, part_of
 from tests.fakes import FakeGenerator, FakeLabeler, fake_context, fake_data
 
 SETTINGS = StyleAEParams(
@@ -69,9 +69,10 @@ def test_a_resumed_loop_ends_with_the_same_bits(tmp_path):
     assert timeless[0] == timeless[1]
 
 
-def test_training_lowers_the_loss():
+def test_training_lowers_the_validation_loss():
+    """The training loss of so few rows hangs on the edits that an epoch draws; validation draws the same."""
     history = run(make_loop()).history
-    assert history[-1]["loss"] < history[0]["loss"]
+    assert history[-1]["val_loss"] < history[0]["val_loss"]
 
 
 def test_stops_when_validation_does_not_improve():
@@ -98,11 +99,8 @@ def test_keeps_the_weights_of_the_best_epoch():
 
 
 def test_cosine_schedule_ends_near_zero():
-    loop = make_loop()
-    loop._set_rate(1.0)
-    assert loop.optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-12)
-    loop._set_rate(0.5)
-    assert loop.optimizer.param_groups[0]["lr"] == pytest.approx(SETTINGS.learning_rate / 2)
+    assert learning_rate(SETTINGS, 1.0) == pytest.approx(0, abs=1e-12)
+    assert learning_rate(SETTINGS, 0.5) == pytest.approx(SETTINGS.learning_rate / 2)
 
 
 def test_parts_of_a_batch_weigh_as_the_batch():
@@ -112,7 +110,7 @@ def test_parts_of_a_batch_weigh_as_the_batch():
 
     def gradient(rank: int, ranks: int) -> torch.Tensor:
         part = batch.tensor_split(ranks)[rank]
-        loss = loop.objective(loop.train.w[part], loop.train.attrs[part], 0.0)["loss"]
+        loss = loop.objective(part_of(loop.train, part), 0.0)["loss"]
         parameter = next(iter(loop.trained.values()))
         (found,) = torch.autograd.grad(loss * (len(part) * ranks / len(batch)), parameter)
         return found

@@ -49,9 +49,9 @@ def build(settings, data, generator=None):
 
 def train(objective, data, steps, rate=3e-3):
     parameters = [p for p in objective.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=rate)
+    optimizer, rows = torch.optim.Adam(parameters, lr=rate), objective.rows(data)
     for step in range(steps):
-        parts = objective(data.w, data.attrs, step / steps)
+        parts = objective(rows, step / steps)
         optimizer.zero_grad()
         parts["loss"].backward()
         optimizer.step()
@@ -98,7 +98,7 @@ def test_gradient_reaches_every_weight(reconstruction, coordinates, data):
     settings = StyleAEParams(**SMALL, reconstruction=reconstruction, coordinates=coordinates)
     _, objective = build(settings, data)
     train(objective, data, 1)  # away from the identity, where reconstruction is perfect and gives no gradient
-    objective(data.w, data.attrs, 0.5)["loss"].backward()
+    objective(objective.rows(data), 0.5)["loss"].backward()
     for name, parameter in objective.named_parameters():
         assert not parameter.requires_grad or float(parameter.grad.abs().sum()) > 0, name
 
@@ -124,7 +124,7 @@ def test_lambda_ramps_linearly(data):
     settings = StyleAEParams(**{**PAPER, "hinge_weight": 0.0, "lambda_ramp": 0.5})
     _, objective = build(settings, data)
     for progress, share in [(0.0, 0.0), (0.25, 0.15), (0.5, 0.3), (1.0, 0.3)]:
-        parts = objective(data.w, data.attrs, progress)
+        parts = objective(objective.rows(data), progress)
         expected = (1 - share) * parts["reconstruction"] + share * parts["attributes"]
         torch.testing.assert_close(parts["loss"], expected)
 
@@ -172,20 +172,18 @@ def test_edit_aware_training_lands_on_target_and_leaves_the_rest():
         torch.testing.assert_close(change, 0.5 * torch.eye(2)[k], rtol=0, atol=0.08)
 
 
-def test_row_draws_do_not_depend_on_the_batch(data):
-    whole = losses.row_uniforms(data.w, 0.3, 2)
-    assert torch.equal(torch.cat([losses.row_uniforms(part, 0.3, 2) for part in data.w.split(7)]), whole)
+def test_row_keys_do_not_depend_on_the_batch(data):
+    whole = losses.row_keys(data.w)
+    assert torch.equal(torch.cat([losses.row_keys(part) for part in data.w.split(7)]), whole)
 
 
 def test_row_draws_are_uniform_and_change_with_progress():
     w = torch.randn(4000, 16, generator=torch.Generator().manual_seed(0))
-    draws = losses.row_uniforms(w, 0.25, 2)
+    keys = losses.row_keys(w)
+    draws, later = losses.row_uniforms(keys, 0.25, 2), losses.row_uniforms(keys, 0.26, 2)
     assert (torch.histc(draws, 8, 0, 1) / 1000 - 1).abs().max() < 0.15
     assert abs(float(torch.corrcoef(draws.T)[0, 1])) < 0.06
-    assert (
-        abs(float(torch.corrcoef(torch.stack([draws[:, 0], losses.row_uniforms(w, 0.26, 2)[:, 0]]))[0, 1]))
-        < 0.06
-    )
+    assert abs(float(torch.corrcoef(torch.stack([draws[:, 0], later[:, 0]]))[0, 1])) < 0.06
 
 
 def test_difference_hinge_forgives_four_percent():
@@ -255,3 +253,31 @@ def test_a_config_of_another_editor_is_refused(data, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({**config, "depth": 3}))
     with pytest.raises(PipelineError, match="constructor arguments"):
         load_editor(tmp_path)
+
+
+def test_few_directions_may_hold_nearly_all_of_the_energy(data):
+    context = fake_context(FakeGenerator())
+    context.__dict__["metric"] = torch.diag(torch.logspace(0, -9, data.w.shape[1], dtype=torch.float64))
+    settings = StyleAEParams(**SMALL)
+    assert StyleAE.build(settings, data, context, seed=0).factor.shape[0] == settings.rank
+
+
+@pytest.mark.parametrize(("progress", "images"), [(0.0, 0), (0.74, 0), (0.75, 2), (0.99, 2)])
+def test_polishing_calls_the_generator_in_the_last_epochs_alone(progress, images, data):
+    _, objective = build(StyleAEParams(**{**SMALL, "epochs": 4, "polish_epochs": 1}), data)
+    calls, synthesize = [], objective.synthesize
+    objective.synthesize = lambda w: calls.append(len(w)) or synthesize(w)
+    objective(objective.rows(data), progress)["loss"].backward()
+    assert len(calls) == images
+
+
+def test_image_loss_and_visible_coordinates_measure_in_the_same_unit(data):
+    """To second order both are the same distance, as long as the coordinates hold what is visible."""
+    editor, objective = build(StyleAEParams(**{**SMALL, "rank": 16, "polish_epochs": 1}), data)
+    rows = objective.rows(data)
+    decoded = rows["y"] + 1e-2 * torch.randn(rows["y"].shape, generator=torch.Generator().manual_seed(0))
+    in_images, in_coordinates = (
+        float(objective._reconstruction(rows, decoded, progress)[0]["reconstruction"])
+        for progress in (1.0, 0.0)
+    )
+    assert in_images == pytest.approx(in_coordinates, rel=0.1)
