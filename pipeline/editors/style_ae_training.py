@@ -116,7 +116,8 @@ class StyleAEObjective(Objective):
     ) -> None:
         super().__init__()
         self.editor, self.settings = editor, settings
-        self.synthesize = generator.prepare() if generator is not None else None
+        size = settings.image_resolution or None
+        self.synthesize = generator.prepare(resolution=size) if generator is not None else None
         self.image_unit = 1.0  # of the image loss: what makes it one with the loss in visible coordinates
         if metric is not None and editor.visible:
             self.image_unit = float(quadratic_form(metric, editor.inverse.T.cpu()).sum())

@@ -11,10 +11,21 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from pipeline.errors import PipelineError
+
 NoiseMode = Literal["const", "random", "none"]
 
 Synthesis = Callable[[Tensor], Tensor]
 """From style vectors ``[N, w_dim]`` to images ``[N, 3, H, W]``."""
+
+
+def no_image_at(resolution: int | None, generator: Generator) -> PipelineError:
+    """What is wrong with a resolution that a generator has no image of."""
+    full = generator.img_resolution
+    return PipelineError(
+        f"expected a generator with images of {resolution} pixels on the way to {full}, got one without: set "
+        "image_resolution to 0, for whole images"
+    )
 
 
 class Generator(nn.Module, ABC):
@@ -62,7 +73,7 @@ class Generator(nn.Module, ABC):
         """Images ``[N, 3, H, W]`` of style vectors ``[N, w_dim]``, noise constant."""
         return self.synthesis(self.broadcast(w))
 
-    def prepare(self, dtype: torch.dtype = torch.float32) -> Synthesis:
+    def prepare(self, dtype: torch.dtype = torch.float32, resolution: int | None = None) -> Synthesis:
         """:meth:`synthesize` for many calls: whatever depends on the weights alone is done once, here.
 
         What is returned is differentiable in w, not in the weights, and does not follow later changes of
@@ -70,10 +81,14 @@ class Generator(nn.Module, ABC):
 
         Arguments:
             dtype: what features are computed in; styles and images stay in the weights' type.
+            resolution: of smaller images, at a fraction of the cost, where the architecture can stop there.
 
         Raises:
             ValueError: for half precision, when activations are not kept within its range.
+            PipelineError: when the generator has no image of that resolution.
         """
+        if resolution not in (None, self.img_resolution):
+            raise no_image_at(resolution, self)
         if dtype == torch.float16 and not self.bounded:
             raise ValueError("expected a bounded generator for half precision, got another: use bfloat16")
 

@@ -57,11 +57,13 @@ class PreparedSynthesis(nn.Module):
     Arguments:
         network: the synthesis network.
         dtype: of features and their weights; styles, demodulation and the image stay in the network's type.
+        resolution: of the image: that of the last block that is run.
     """
 
-    def __init__(self, network: SynthesisNetwork, dtype: torch.dtype) -> None:
+    def __init__(self, network: SynthesisNetwork, dtype: torch.dtype, resolution: int) -> None:
         super().__init__()
-        plain = [cast(SynthesisBlock, network.get_submodule(f"b{res}")) for res in network.resolutions]
+        resolutions = [res for res in network.resolutions if res <= resolution]
+        plain = [cast(SynthesisBlock, network.get_submodule(f"b{res}")) for res in resolutions]
         with torch.no_grad():
             self.styles = Styles(plain)
             self.blocks = nn.ModuleList(Block(block, dtype, last=block is plain[-1]) for block in plain)

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import PipelineError
-from pipeline.generators.base import Generator, NoiseMode, Synthesis
+from pipeline.generators.base import Generator, NoiseMode, Synthesis, no_image_at
 from pipeline.generators.networks import BlockArchitecture, MappingNetwork, SynthesisNetwork
 from pipeline.generators.prepared import PreparedSynthesis
 
@@ -179,13 +179,18 @@ class StyleGAN2(Generator):
         with torch.autocast(ws.device.type, enabled=False):  # the network itself says what is computed how
             return network(ws, noise_mode, resolution or self.img_resolution, dtype)
 
-    def prepare(self, dtype: torch.dtype = torch.float32) -> Synthesis:
+    def prepare(self, dtype: torch.dtype = torch.float32, resolution: int | None = None) -> Synthesis:
         """Images of style vectors ``[N, w_dim]``, or of ``ws [N, num_ws, w_dim]``, with constant noise.
 
-        See :class:`~pipeline.generators.prepared.PreparedSynthesis`.
+        See :class:`~pipeline.generators.prepared.PreparedSynthesis`; the skip architecture has images of
+        every resolution.
         """
         _check_range(dtype, self.bounded)
-        return PreparedSynthesis(cast(SynthesisNetwork, self._modules["synthesis"]), dtype)
+        resolution = resolution or self.img_resolution
+        has_image = resolution in self.channels and self.block_architecture == "skip"
+        if not has_image and resolution != self.img_resolution:
+            raise no_image_at(resolution, self)
+        return PreparedSynthesis(cast(SynthesisNetwork, self._modules["synthesis"]), dtype, resolution)
 
 
 def _check_range(dtype: torch.dtype, bounded: bool) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.grouped import grouped
+from pipeline.errors import PipelineError
 from pipeline.generators import StyleGAN2, prepared
 from pipeline.generators.layers import SynthesisLayer
 from tests.fakes import FakeGenerator
@@ -135,3 +136,19 @@ def test_any_generator_can_be_prepared() -> None:
 def test_the_baseline_of_the_benchmark_makes_the_same_images(block: str, clamp: float | None) -> None:
     generator, w = frozen(block_architecture=block, conv_clamp=clamp).double(), torch.randn(3, 8).double()
     torch.testing.assert_close(grouped(generator)(w), generator.synthesize(w), rtol=0, atol=1e-12)
+
+
+def test_a_skip_generator_stops_at_a_smaller_image() -> None:
+    generator, w = frozen().double(), torch.randn(3, 8).double()
+    plain = generator.synthesis(generator.broadcast(w), resolution=8)
+    torch.testing.assert_close(generator.prepare(torch.float64, resolution=8)(w), plain, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("generator", "resolution"), [(tiny(block_architecture="resnet"), 8), (tiny(), 12), (FakeGenerator(), 4)]
+)
+def test_an_image_that_a_generator_does_not_have_is_refused(
+    generator: StyleGAN2 | FakeGenerator, resolution: int
+) -> None:
+    with pytest.raises(PipelineError, match=rf"images of {resolution} pixels .* set image_resolution to 0"):
+        generator.prepare(resolution=resolution)
