@@ -1,0 +1,137 @@
+"""Tables and curves of ``docs/performance.md``, from the JSON files of the benchmarks.
+
+What stands between ``<!-- table: script/name -->`` (or ``<!-- facts: script -->``) and ``<!-- end -->`` is
+written here, so that no figure is copied by hand; the words around it are people's. Run it as
+``python -m benchmarks.page``.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CURVES", "Curve", "draw", "fill", "main"]
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.ticker import LogLocator, StrMethodFormatter
+
+from benchmarks.harness import RESULTS, table_of
+from pipeline import console
+from pipeline.errors import PipelineError
+from pipeline.figures import DPI, MUTED, SERIES, STYLE, blank, save
+
+PAGE = Path("docs/performance.md")
+CHARTS = Path("docs/performance")
+BLOCK = re.compile(r"(<!-- (table|facts): (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+SHOWN_FACTS = ("date", "processor", "threads", "gflops", "gigabytes_per_second", "torch")
+
+Results = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A chart of a table: rates against a label, a line for each name.
+
+    Attributes:
+        script: whose results.
+        table: which of its tables.
+        x: the label on the horizontal axis.
+        title: the heading.
+    """
+
+    script: str
+    table: str
+    x: str
+    title: str
+
+
+CURVES: tuple[Curve, ...] = (
+    Curve("synthesis", "resolution", "resolution", "Synthesis, config-f, one image at a time"),
+    Curve("synthesis", "batch", "batch", "Synthesis, 64×64, against the batch"),
+    Curve("labelling", "rows", "rows", "Stages with tiny networks, two actors"),
+    Curve("training", "attributes", "attributes", "Training: a step against the number of attributes"),
+    Curve("training", "width", "w_dim", "Training: a step against w_dim"),
+    Curve("editing", "width", "w_dim", "Edits against w_dim, 16 at once"),
+    Curve("editing", "attributes", "attributes", "Edits against the number of attributes, 16 at once"),
+    Curve("evaluation", "attributes", "attributes", "Evaluation against the number of attributes"),
+)
+
+
+def main() -> None:
+    """Fill the page and draw the charts."""
+    results = read_results(RESULTS)
+    PAGE.write_text(fill(PAGE.read_text(), results))
+    for curve in CURVES:
+        draw(CHARTS / f"{curve.script}-{curve.table}.png", curve, results)
+    console.result(f"{PAGE}, {len(CURVES)} charts in {CHARTS}")
+
+
+def read_results(folder: Path) -> Results:
+    """The content of each JSON file, by the name of its benchmark."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+
+
+def fill(page: str, results: Results) -> str:
+    """The page with every block as the results have it.
+
+    Raises:
+        PipelineError: when a block names a result that is not there.
+    """
+
+    def block(found: re.Match[str]) -> str:
+        script, _, table = found[3].partition("/")
+        try:
+            content = results[script]
+            text = _table(content["tables"][table]) if found[2] == "table" else _facts(content["facts"])
+        except KeyError as error:
+            raise PipelineError(
+                f"expected results of {found[3]}, got none of {error}, in {RESULTS}: "
+                f"run `python -m benchmarks.{script}`"
+            ) from None
+        return f"{found[1]}{text}\n{found[4]}"
+
+    return BLOCK.sub(block, page)
+
+
+def _table(table: Mapping[str, Any]) -> str:
+    headings, rows = table_of(dict(table))
+    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    named = [f"{key.replace('_', ' ')} {facts[key]}" for key in SHOWN_FACTS]
+    return f"*{', '.join(named)}, commit {facts['mlflow.source.git.commit'][:9]}.*"
+
+
+def draw(path: Path, curve: Curve, results: Results) -> None:
+    """One chart, both axes logarithmic; the bands are the lowest and the highest round."""
+    table = results[curve.script]["tables"][curve.table]
+    lines: dict[str, list[dict[str, Any]]] = {}
+    for row in table["rows"]:
+        if row["rate"] is not None:
+            lines.setdefault(row["name"], []).append(row)
+    with matplotlib.rc_context(STYLE):
+        figure = blank(6.4 * DPI, 3.6 * DPI)
+        axes = figure.add_axes((0.12, 0.16, 0.58, 0.7))
+        for (name, rows), colour in zip(lines.items(), SERIES * 2, strict=False):
+            at, rate, low, high = ([row[key] for row in rows] for key in (curve.x, "rate", "low", "high"))
+            axes.plot(at, rate, "o-", color=colour, label=name, ms=4)
+            axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
+        axes.set(xscale="log", yscale="log", xlabel=curve.x, ylabel=f"{table['unit']}/s")
+        places = sorted({row[curve.x] for rows in lines.values() for row in rows})
+        axes.set_xticks(places, [f"{place:,}" for place in places])
+        axes.minorticks_off()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.02), borderaxespad=0, labelcolor=MUTED)
+        axes.set_title(curve.title)
+        save(figure, path)
+
+
+if __name__ == "__main__":
+    main()
