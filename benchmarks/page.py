@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from benchmarks.harness import RESULTS, table_of
@@ -27,6 +28,7 @@ from pipeline.figures import DPI, MUTED, SERIES, STYLE, blank, save
 PAGE = Path("docs/performance.md")
 CHARTS = Path("docs/performance")
 BLOCK = re.compile(r"(<!-- (table|facts): (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+SPAN = 5.0  # least ratio of the ends of a chart's vertical axis
 SHOWN_FACTS = ("date", "processor", "threads", "gflops", "gigabytes_per_second", "torch")
 
 Results = Mapping[str, Mapping[str, Any]]
@@ -117,7 +119,7 @@ def draw(path: Path, curve: Curve, results: Results) -> None:
             lines.setdefault(row["name"], []).append(row)
     with matplotlib.rc_context(STYLE):
         figure = blank(6.4 * DPI, 3.6 * DPI)
-        axes = figure.add_axes((0.12, 0.16, 0.58, 0.7))
+        axes = figure.add_axes((0.16, 0.16, 0.56, 0.7))
         for (name, rows), colour in zip(lines.items(), SERIES * 2, strict=False):
             at, rate, low, high = ([row[key] for row in rows] for key in (curve.x, "rate", "low", "high"))
             axes.plot(at, rate, "o-", color=colour, label=name, ms=4)
@@ -125,12 +127,20 @@ def draw(path: Path, curve: Curve, results: Results) -> None:
         axes.set(xscale="log", yscale="log", xlabel=curve.x, ylabel=f"{table['unit']}/s")
         places = sorted({row[curve.x] for rows in lines.values() for row in rows})
         axes.set_xticks(places, [f"{place:,}" for place in places])
+        _show_at_least(axes, SPAN)
         axes.minorticks_off()
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
         axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.02), borderaxespad=0, labelcolor=MUTED)
         axes.set_title(curve.title)
         save(figure, path)
+
+
+def _show_at_least(axes: Axes, span: float) -> None:
+    """Widen the vertical axis to a ratio of ``span``: what is flat should look flat."""
+    low, high = axes.get_ylim()
+    missing = max(1.0, span * low / high) ** 0.5
+    axes.set_ylim(low / missing, high * missing)
 
 
 if __name__ == "__main__":
