@@ -8,8 +8,7 @@ stays the reference. What makes it faster, on a CPU above all:
 - The up-sampling convolution is a transposed convolution, 9·I·O multiplications for each input pixel, and a
   depthwise one with the filter. (As one 3×3 convolution to four sub-pixels it takes 36·I·O.)
 - Wide 3×3 convolutions take a quarter of the multiplications (:mod:`pipeline.generators.winograd`).
-- Features are channels last, and change in place where no gradient is recorded: large ones cost more to
-  allocate than to compute.
+- Features are channels last, and change in place where no gradient is recorded.
 - Before a block whose features would outgrow the caches, the batch is cut, and its parts go on one after the
   other. Where it is cut depends on shapes alone, so that equal batches give equal bits.
 
