@@ -16,6 +16,7 @@ __all__ = [
     "refuse_gaps",
     "refuse_unfinite",
     "row_classes",
+    "row_generators",
     "row_normals",
     "split_of",
     "to_tensors",
@@ -49,18 +50,18 @@ def row_normals(seed: int, ids: ArrayLike, dim: int) -> NDArray[np.float32]:
     """
     ids = np.asarray(ids)
     normals = np.empty((len(ids), dim))
-    for row, random in zip(normals, _row_generators(seed, ids.tolist()), strict=True):
+    for row, random in zip(normals, row_generators(seed, ids.tolist()), strict=True):
         random.standard_normal(out=row)
     return normals.astype(np.float32)
 
 
 def row_classes(seed: int, ids: ArrayLike, classes: int) -> NDArray[np.int64]:
     """Uniform class numbers ``[N]`` below ``classes``; row i is a function of ``(seed, ids[i])`` alone."""
-    generators = _row_generators(seed, (i + CLASS_STREAM for i in np.asarray(ids).tolist()))
+    generators = row_generators(seed, (i + CLASS_STREAM for i in np.asarray(ids).tolist()))
     return np.array([random.integers(classes) for random in generators], dtype=np.int64)
 
 
-def _row_generators(seed: int, ids: Iterable[int]) -> Iterator[np.random.Generator]:
+def row_generators(seed: int, ids: Iterable[int]) -> Iterator[np.random.Generator]:
     """A random generator at the start of each row's stream, in turn.
 
     It is one object that gets another key for each row: to make a new one takes as long as hundreds of draws.

@@ -55,6 +55,7 @@ from pipeline.generators.low_rank import (
     leading,
     trace_of,
 )
+from pipeline.rows import row_generators
 from pipeline.weights import write_atomic
 
 METRIC = "metric.safetensors"
@@ -97,8 +98,7 @@ def image_noise(seed: int, ids: NDArray[np.int64], values: int) -> NDArray[np.in
 
     Row i is a function of ``(seed, ids[i])`` alone (Philox).
     """
-    keys = (np.array([seed, i], dtype=np.uint64) for i in ids.tolist())
-    drawn = [np.random.Generator(np.random.Philox(key=key)).bytes(-(-values // 8)) for key in keys]
+    drawn = [random.bytes(-(-values // 8)) for random in row_generators(seed, ids.tolist())]
     packed = np.frombuffer(b"".join(drawn), dtype=np.uint8).reshape(len(ids), -1)
     return 2 * np.unpackbits(packed, axis=1, count=values).view(np.int8) - 1
 
