@@ -16,9 +16,11 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 from torch import Tensor
 
 from benchmarks.harness import Asked, Case, Report, Row, arguments, flops_of, measure
@@ -33,21 +35,7 @@ from pipeline.members import train_members
 
 GENERATOR = "models/portraits64/generator"
 DEFAULT = StyleAEParams()
-PAPER = StyleAEParams(
-    reconstruction="image",
-    coordinates="w",
-    start="orthogonal",
-    residual=False,
-    width=512,
-    edit_weight=0,
-    preserve_weight=0,
-    cycle_weight=0,
-    move_weight=0,
-    rarity_weight=0,
-    epochs=30,
-    learning_rate=1e-4,
-    schedule="constant",
-)
+PAPER = StyleAEParams(**yaml.safe_load(Path("conf/editor/styleae_paper.yaml").read_text())["styleae_paper"])
 PULLBACK = PullbackParams()
 LARGE = 1024
 ROWS, VAL_ROWS, ATTRIBUTES, W_DIM = 9_000, 500, 8, 512
