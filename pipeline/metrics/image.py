@@ -128,10 +128,6 @@ def _pairs(a: Tensor, b: Tensor, size: int, dim: int) -> zip[tuple[Tensor, Tenso
     return zip(a.split(size, dim), b.split(size, dim), strict=True)
 
 
-def _total(parts: list[Tensor]) -> Tensor:
-    return torch.stack(parts).sum(dim=0)
-
-
 def _shown(values: Tensor) -> Tensor:
     return values.double().clamp(-1, 1)
 
