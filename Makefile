@@ -40,10 +40,10 @@ STAMP := $(VENV)/.installed
 STAMP_EXTRAS := $(VENV)/.installed-extras
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: help repro test lint bench ui lock install extras clean
+.PHONY: help repro test lint compare compare-full ablate bench ui lock install extras clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 repro: $(STAMP) ## run the pipeline: sample, label, train, evaluate, compare, publish
 	@$(BIN)/python -m pipeline repro
@@ -54,6 +54,16 @@ test: $(STAMP_DEV) chromium lint ## style, types and tests
 lint: $(STAMP_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+compare: $(STAMP) ## every peer on one protocol, at most an hour on two cores
+	@$(BIN)/python -m pipeline compare $(ARGS)
+
+compare-full: $(STAMP) ## three seeds, the image recipe to its end, then the ablation: a night
+	@$(BIN)/python -m pipeline compare --config peers_full $(ARGS)
+	@$(BIN)/python -m pipeline ablate
+
+ablate: $(STAMP) ## what each choice of StyleAE is worth, as DVC experiments
+	@$(BIN)/python -m pipeline ablate $(ARGS)
 
 bench: $(STAMP) ## the benchmarks in their short form, a few minutes
 	@$(BIN)/python -m benchmarks --short $(ARGS)

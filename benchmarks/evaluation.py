@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import Asked, Case, Report, Row, arguments, flops_of, measure
-from pipeline.bench import Bench, Folders, Protocol
+from pipeline.bench import Bench, Folders
 from pipeline.editors import EditingData, FitContext, InterFaceGAN, save_editor
 from pipeline.editors.settings import InterfaceGANParams
 from pipeline.generators import load_generator
 from pipeline.labelers import load_labeler
 from pipeline.metrics.image import distances
+from pipeline.protocol import Protocol, scales_of
 from pipeline.sampling import draw_styles
 from pipeline.scoring import scores_of
 
@@ -59,15 +60,8 @@ def _bench(folder: str, names: tuple[str, ...], asked: Asked) -> tuple[Bench, Pr
     context = FitContext(load_generator=lambda: generator, load_metric=lambda: torch.eye(w.shape[1]))
     save_editor(InterFaceGAN.build(InterfaceGANParams(), data, context, seed=0), folder)
     networks = {role: f"{NETWORKS}/{role}" for role in ("generator", "labeler", "judge", "identity")}
-    low, high = attrs.double().quantile(torch.tensor([0.01, 0.99], dtype=torch.float64), dim=0).tolist()
-    protocol = Protocol(
-        delta=1.0,
-        tolerance=0.05,
-        sigma=tuple(attrs.double().std(dim=0).tolist()),
-        low=tuple(low),
-        high=tuple(high),
-        batch=50,
-    )
+    scales = scales_of(data.w.numpy(), attrs.double().cpu().numpy(), names)
+    protocol = Protocol.of(scales, deltas=(1.0,), sides="other", tolerance=0.05, batch=50)
     return Bench(Folders(**networks, editor=folder, attributes=names), asked.device), protocol
 
 

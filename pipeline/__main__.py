@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.cli import options
 from pipeline.console import run_stage
 
 EXAMPLES = """\
@@ -19,7 +20,12 @@ examples:
   python -m pipeline edit --model models/styleae --seed 7 --set smile=1.5 --set glasses=-1 --out edit.png
   python -m pipeline edit --model models:/styleae@champion --seed 7 --set age=2
   python -m pipeline seeds styleae --count 4
+  python -m pipeline search styleae --trials 20
+  python -m pipeline ablate --only layers_1,no_edit
+  python -m pipeline study --editors styleae,interfacegan --pairs 24
+  python -m pipeline study-report study answers-*.json
   python -m pipeline tune --memory 4GiB
+  python -m pipeline compare
   python -m pipeline import-labeler --labeler clip_ffhq
   python -m pipeline import-generator downloads/stylegan2-ffhq-1024x1024.pkl --out models/ffhq1024
 """
@@ -38,7 +44,16 @@ def parser() -> argparse.ArgumentParser:
     _add_repro(commands)
     _add_edit(commands)
     _add_import_generator(commands)
-    _add_seeds(commands)
+    command = _add(commands, "seeds", _seeds, "train an editor with several seeds at once and compare them")
+    options.seeds(command)
+    command = _add(commands, "search", _search, "find better settings of an editor on the validation split")
+    options.search(command)
+    command = _add(commands, "ablate", _ablate, "train and evaluate the variants of conf/ablation.yaml")
+    options.ablate(command)
+    command = _add(commands, "study", _study, "write a page on which people compare editors blindly")
+    options.study(command)
+    command = _add(commands, "study-report", _study_report, "say which editors the participants preferred")
+    options.study_report(command)
     command = _add(
         commands,
         "import-labeler",
@@ -58,12 +73,25 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--memory", default="2GiB", metavar="SIZE", help="what a labelling actor may use (default: 2GiB)"
     )
+    command = _add(commands, "compare", _compare, "train and evaluate every peer on one protocol")
+    command.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides, such as evaluate.count=200"
+    )
+    command.add_argument(
+        "--config", default="peers", metavar="NAME", help="take editors and seeds from conf/NAME.yaml (peers)"
+    )
+    command.add_argument(
+        "--folder", default="peers", metavar="NAME", help="run in comparisons/NAME (default: peers)"
+    )
     command = _add(commands, "compose", _compose, "write params.yaml from conf/")
     command.add_argument(
         "overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides, such as sample.count=2000"
     )
     command.add_argument(
         "--out", type=Path, default=Path("params.yaml"), metavar="FILE", help="default: params.yaml"
+    )
+    command.add_argument(
+        "--config", default="config", metavar="NAME", help="begin with conf/NAME.yaml (default: config)"
     )
     return root
 
@@ -97,19 +125,6 @@ def _add_edit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     command.add_argument(
         "--out", type=Path, default=Path("edit.png"), metavar="FILE", help="default: edit.png"
-    )
-
-
-def _add_seeds(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = _add(commands, "seeds", _seeds, "train an editor with several seeds at once and compare them")
-    command.add_argument("editor", metavar="EDITOR", help="an editor of params.yaml: styleae")
-    command.add_argument("--count", type=int, default=3, metavar="N", help="how many seeds (default: 3)")
-    command.add_argument(
-        "--out",
-        type=Path,
-        default=Path(".work/seeds"),
-        metavar="FOLDER",
-        help="gets a folder for each seed (default: .work/seeds)",
     )
 
 
@@ -158,6 +173,32 @@ def _seeds(arguments: argparse.Namespace) -> None:
     train_seeds(arguments.editor, arguments.count, arguments.out)
 
 
+def _search(arguments: argparse.Namespace) -> None:
+    from pipeline.cli.search import search_settings
+
+    asked = arguments
+    search_settings(asked.editor, asked.trials, asked.faces, asked.seed, asked.out, asked.folder)
+
+
+def _ablate(arguments: argparse.Namespace) -> None:
+    from pipeline.cli.ablate import ablate
+
+    ablate([name for name in arguments.only.split(",") if name], arguments.faces)
+
+
+def _study(arguments: argparse.Namespace) -> None:
+    from pipeline.cli.study import make_study
+
+    editors = [name for name in arguments.editors.split(",") if name]
+    make_study(editors, arguments.faces, arguments.pairs, arguments.seed, arguments.out)
+
+
+def _study_report(arguments: argparse.Namespace) -> None:
+    from pipeline.cli.study import report_study
+
+    report_study(arguments.folder, arguments.answers)
+
+
 def _import_generator(arguments: argparse.Namespace) -> None:
     from pipeline.cli.import_generator import import_generator
 
@@ -188,10 +229,16 @@ def _tune(arguments: argparse.Namespace) -> None:
     tune(arguments.memory)
 
 
+def _compare(arguments: argparse.Namespace) -> None:
+    from pipeline.cli.compare import compare_peers
+
+    compare_peers(arguments.config, arguments.folder, arguments.overrides)
+
+
 def _compose(arguments: argparse.Namespace) -> None:
     from pipeline.cli.compose import compose
 
-    compose(arguments.overrides, arguments.out)
+    compose(arguments.overrides, arguments.out, config=arguments.config)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

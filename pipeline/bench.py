@@ -1,39 +1,33 @@
 """The bench on which an editor is measured: its networks, loaded once, and what they do with a few latents.
 
 The *labeler* says how far to go, so that editors of any unit are compared at the same move; the *judge*,
-trained apart from it, says what has happened. Everything here is one process; :mod:`pipeline.evaluation`
-spreads it.
+trained apart from it, says what has happened. More than single edits is tried in :mod:`pipeline.trials`.
 """
 
 from __future__ import annotations
 
-__all__ = ["REACH", "Bench", "Chunk", "Folders", "Protocol", "slider_strengths"]
+__all__ = ["Bench", "Folders", "Looked", "array"]
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.editors import load_editor
+from pipeline.editors import Editor, load_editor
 from pipeline.errors import PipelineError
 from pipeline.generators import load_generator
-from pipeline.labelers import load_embedder, load_labeler
+from pipeline.labelers import load_embedder, load_labeler, load_perceptual
 from pipeline.metrics.editing import identity_similarity
-from pipeline.metrics.image import distances
-from pipeline.metrics.matching import StrengthSearch, directions
+from pipeline.metrics.image import distances, feature_distance
+from pipeline.metrics.matching import StrengthSearch
+from pipeline.protocol import Protocol
 
 Arrays = dict[str, NDArray]
 
-REACH = 2.5
-"""How far the sliders of the pictures go to either side, in σ."""
-
-PICTURE = 256
-"""Pictures are drawn at the generator's resolution, but at most this many pixels wide."""
+LOOKS = ("identity", "rmse", "psnr", "ssim", "style_distance", "seen", "after")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,27 +40,26 @@ class Folders:
     identity: str
     editor: str
     attributes: tuple[str, ...]
+    perceptual: str | None = None  # without one there is no LPIPS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Protocol:
-    """What is asked of every edit.
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What the networks say of images.
 
     Attributes:
-        delta: the move of the labeler that each edit is matched to, in ``sigma``.
-        tolerance: how exactly, in the same unit.
-        sigma: standard deviation of each column of the labeler over the training split, ``[K]``.
-        low: the first percentile of each column over the training split, ``[K]``.
-        high: the last one.
-        batch: images that go through the networks at once.
+        images: ``[N, 3, H, W]``.
+        labels: the labeler, ``[N, K]``, float64 on the CPU, where the search is.
+        scores: the judge, ``[N, K]``.
+        identity: the embeddings ``[N, E]``.
+        features: the perceptual network, ``[N, F]``, if there is one.
     """
 
-    delta: float
-    tolerance: float
-    sigma: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    batch: int
+    images: Tensor
+    labels: Tensor
+    scores: Tensor
+    identity: Tensor
+    features: Tensor | None = None
 
 
 class Bench:
@@ -75,19 +68,25 @@ class Bench:
     Images stay on the device, and no more of them than the originals of a call and a few batches: each is
     looked at when it is made.
 
+    Arguments:
+        folders: where the networks are.
+        device: where they compute.
+        editor: an editor in memory, in the place of the one in ``folders.editor``.
+
     Raises:
         PipelineError: when a network is missing or damaged, or the editor does not fit the generator or the
             attributes.
     """
 
-    def __init__(self, folders: Folders, device: str = "cpu") -> None:
+    def __init__(self, folders: Folders, device: str = "cpu", editor: Editor | None = None) -> None:
         self.device = device
         generator = load_generator(folders.generator, device=device)
-        self.w_dim, self.synthesize = generator.w_dim, generator.prepare()
-        self.editor = load_editor(folders.editor).to(device).eval()
+        self.w_dim, self.num_ws, self.synthesize = generator.w_dim, generator.num_ws, generator.prepare()
+        self.editor = (editor or load_editor(folders.editor)).to(device).eval()
         self.labeler = load_labeler(folders.labeler, folders.attributes, device=device)
         self.judge = load_labeler(folders.judge, folders.attributes, device=device)
         self.identity = load_embedder(folders.identity, device=device)
+        self.perceptual = load_perceptual(folders.perceptual, device) if folders.perceptual else None
         self.columns = self.labeler.columns
         self._check(folders)
 
@@ -105,78 +104,125 @@ class Bench:
                     f"{what}: correct labeler.attributes and train again"
                 )
 
+    def edit(self, w: Tensor, column: Tensor, strength: Tensor) -> Tensor:
+        """Each row of ``w`` with its own attribute, ``column [N]``, moved by its own ``strength [N]``.
+
+        Styles are ``[N, w_dim]``, or ``[N, num_ws, w_dim]`` where the editor has changed some layers alone.
+        """
+        return self.editor.edit_rows(w, column, strength, self.num_ws)
+
+    def look(self, w: Tensor, batch: int) -> Looked:
+        """Synthesize styles, ``[N, w_dim]`` or ``[N, num_ws, w_dim]``, and look at the images."""
+        images = each(self.synthesize, w, batch)
+        networks = (self.labeler, self.judge, self.identity, *([self.perceptual] if self.perceptual else []))
+        labels, scores, identity, *features = (each(network, images, batch) for network in networks)
+        return Looked(images, labels.double().cpu(), scores, identity, *features)
+
     @torch.inference_mode()
     def measure(self, w: Tensor, protocol: Protocol) -> Arrays:
         """Reconstruct and edit ``w [N, w_dim]``.
 
         Returns:
-            Arrays with N rows (``reconstruction_rmse``, ``_psnr``, ``_ssim``, ``before [N, K]``: the judge on
-            the originals) and arrays with N rows and K columns, one for each edited attribute: ``direction``,
-            ``strength`` (signed), ``labeler_move`` (toward the asked side, in σ), ``reached``,
-            ``evaluations`` (images it took), ``identity``, ``rmse``, ``psnr``, ``ssim``, ``after [N, K, K]``
-            (the judge on the edited images).
+            Arrays with N rows: ``reconstruction_rmse``, ``_psnr``, ``_ssim``; of the originals ``labels`` and
+            ``before``, labeler and judge, ``[N, K]``, ``known``, their embeddings ``[N, E]``, ``code``, what
+            the editor encodes them to, and ``other [N, K]``, where their other sides are. And arrays
+            ``[N, D, S, K]`` for D moves to S sides of K attributes: ``direction``, ``posed``, and what
+            :meth:`match` gives.
         """
-        w, batch = w.to(self.device), protocol.batch
-        originals = self._each(self.synthesize, w, batch)
-        labels, before, known = (
-            self._each(look, originals, batch) for look in (self.labeler, self.judge, self.identity)
-        )
-        edits = self._matched(w, originals, labels.double().cpu(), known, protocol)
+        w = w.to(self.device)
+        originals = self.look(w, protocol.batch)
+        toward, room = protocol.requests(originals.labels)
+        sides, count, columns = toward.shape
+        toward, room = (values.transpose(1, 2).flatten() for values in (toward, room))
+        at = torch.arange(len(toward))
+        column, face = at // count % columns, at % count  # attribute by attribute
+        found: list[Arrays] = []
+        search: StrengthSearch | None = None
+        for delta in protocol.deltas:
+            first = StrengthSearch(len(at), delta=delta, tolerance=protocol.tolerance)
+            search = search.further(delta) if search else first
+            posed = room >= delta
+            search.ended |= ~posed
+            looks = self.match(search, w, originals.labels, (column, face, toward), originals, protocol)
+            found.append(looks | {"direction": array(toward), "posed": array(posed)})
+
+        def ordered(name: str) -> NDArray:
+            values = np.stack([arrays[name] for arrays in found])
+            values = values.reshape(len(found), sides, columns, count, *values.shape[2:])
+            return np.ascontiguousarray(np.moveaxis(values, 3, 0))
+
+        reconstructed = self._reconstructed(w, originals.images, protocol.batch)
         return {
-            "before": _array(before),
-            **{f"reconstruction_{k}": v for k, v in self._reconstructed(w, originals, batch).items()},
-            **{k: v.reshape(-1, len(w), *v.shape[1:]).swapaxes(0, 1) for k, v in edits.items()},
+            "labels": array(originals.labels),
+            "before": array(originals.scores),
+            "known": array(originals.identity),
+            "code": array(self.editor.encode(w)),
+            "other": array(protocol.other_side(originals.labels)),
+            **{f"reconstruction_{name}": values for name, values in reconstructed.items()},
+            **{name: ordered(name) for name in found[0]},
         }
 
-    def _matched(
-        self, w: Tensor, originals: Tensor, labels: Tensor, known: Tensor, protocol: Protocol
+    def match(
+        self,
+        search: StrengthSearch,
+        w: Tensor,
+        labels: Tensor,
+        edits: tuple[Tensor, Tensor, Tensor],
+        originals: Looked,
+        protocol: Protocol,
     ) -> Arrays:
-        """Find every strength, and look at each edit when its search ends.
+        """Bring a search to its end, and look at each edit when its own search ends.
 
-        All edits are one pool, attribute by attribute: the first ones that are still on their way, whatever
-        their step, make the next batch.
+        All edits are one pool: the first ones that are still on their way, whatever their step, make the next
+        batch.
 
         Arguments:
-            w: the styles ``[N, w_dim]``.
-            originals: their images.
-            labels: the labeler on them, ``[N, K]``, float64 on the CPU, where the search is.
-            known: their identities ``[N, E]``.
-            protocol: what is asked.
+            search: over T edits.
+            w: the styles that are edited, ``[N, w_dim]`` or ``[N, num_ws, w_dim]``.
+            labels: the labeler on them, ``[N, K]``: what moves count from.
+            edits: the attribute, the row of w, and the direction of each edit, ``[T]`` each.
+            originals: what the edited images are compared with, N rows.
+            protocol: scales of the labeler, tolerance, batch.
 
         Returns:
-            The arrays of :meth:`measure` for edits, with K·N rows.
+            Arrays with T rows: ``strength`` (signed), ``labeler_move`` (toward the asked side, in σ),
+            ``reached``, ``evaluations`` (images it took), and, NaN where nothing was tried, ``identity``,
+            ``rmse``, ``psnr``, ``ssim``, ``lpips`` (with a perceptual network), ``style_distance``,
+            ``seen [T, E]``, the embeddings, and ``after [T, K]``, the judge.
         """
-        sigma, low, high = (torch.tensor(x).double() for x in (protocol.sigma, protocol.low, protocol.high))
-        toward, before = (x.T.flatten() for x in (directions(labels, low, high), labels))
-        search = StrengthSearch(len(toward), delta=protocol.delta, tolerance=protocol.tolerance)
-        ends, looks = [], []
+        column, face, toward = edits
+        sigma = torch.tensor(protocol.sigma).double()
+        widths = {"after": labels.shape[1:], "seen": originals.identity.shape[1:]}
+        names = (*LOOKS, "lpips") if self.perceptual else LOOKS
+        looks = {name: np.full((len(face), *widths.get(name, ())), np.nan) for name in names}
         while len(rows := search.waiting[: protocol.batch]):
-            column, face = rows // len(w), rows % len(w)
-            images = self.synthesize(self._edit(w[face], column, search.strength[rows] * toward[rows]))
-            scores = self.labeler(images).double().cpu().gather(1, column[:, None])[:, 0]
-            ended = search.tell(rows, toward[rows] * (scores - before[rows]) / sigma[column])
+            styles = self.edit(w[face[rows]], column[rows], search.strength[rows] * toward[rows])
+            images = self.synthesize(styles)
+            scores = self.labeler(images).double().cpu().gather(1, column[rows, None])[:, 0]
+            moved = toward[rows] * (scores - labels[face[rows], column[rows]]) / sigma[column[rows]]
+            ended = search.tell(rows, moved)
             if ended.any():
-                ends.append(rows[ended])
-                looks.append(self._look(images[ended], originals[face[ended]], known[face[ended]]))
-        order = torch.cat(ends).argsort().numpy()
-        found = {
-            "direction": toward,
-            "strength": search.strength * toward,
-            "labeler_move": search.move,
-            "reached": search.reached,
-            "evaluations": search.evaluations,
-        }
-        return {name: _array(values) for name, values in found.items()} | {
-            name: np.concatenate([look[name] for look in looks])[order] for name in looks[0]
+                seen = self.compare(images[ended], face[rows[ended]], originals)
+                seen["style_distance"] = protocol.distance(array(styles[ended]))
+                for name, values in seen.items():
+                    looks[name][rows[ended].numpy()] = values
+        return looks | {
+            "strength": array(search.strength * toward),
+            "labeler_move": array(search.move),
+            "reached": array(search.reached & (search.evaluations > 0)),
+            "evaluations": array(search.evaluations),
         }
 
-    def _look(self, edited: Tensor, originals: Tensor, known: Tensor) -> Arrays:
-        """What is measured of edited images, a row for each: ``after``, ``identity`` and the distances."""
-        seen = self.identity(edited)
+    def compare(self, images: Tensor, face: Tensor, originals: Looked) -> Arrays:
+        """What is measured of edited images against the originals ``face``, a row for each."""
+        seen, found = self.identity(images), distances(originals.images[face], images)
+        if self.perceptual and originals.features is not None:
+            found["lpips"] = feature_distance(originals.features[face], self.perceptual(images))
         return {
-            "after": _array(self.judge(edited)),
-            "identity": identity_similarity(known.cpu().numpy(), seen.cpu().numpy()),
-            **{name: _array(values) for name, values in distances(originals, edited).items()},
+            "after": array(self.judge(images)),
+            "seen": array(seen),
+            "identity": identity_similarity(array(originals.identity[face]), array(seen)),
+            **{name: array(values) for name, values in found.items()},
         }
 
     def _reconstructed(self, w: Tensor, originals: Tensor, batch: int) -> Arrays:
@@ -188,98 +234,15 @@ class Bench:
             if changed.any():
                 others[changed] = self.synthesize(again[changed])
             found.append(distances(images, others))
-        return {name: _array(torch.cat([part[name] for part in found])) for name in found[0]}
-
-    @torch.inference_mode()
-    def sweep(self, w: Tensor, strengths: NDArray[np.float64], batch: int) -> Arrays:
-        """Every face ``w [F, w_dim]`` with each attribute at each of its ``strengths [K, S]``.
-
-        Returns:
-            ``original [F, h, w, 3]`` and ``frames [F, K, S, h, w, 3]``, uint8, and what the judge sees in
-            each frame, raw, ``seen [F, K, S, K]``.
-        """
-        w, asked = w.to(self.device), torch.from_numpy(strengths.reshape(-1))
-        # At strength 0 it does not matter which attribute: one picture of a face is drawn for all of them.
-        unmoved, position = asked == 0, torch.arange(len(asked))
-        drawn, shown = position.where(~unmoved, unmoved.int().argmax()).unique(return_inverse=True)
-        frames, seen = [], []
-        for rows in torch.arange(len(w) * len(drawn)).split(batch):
-            face, at = rows // len(drawn), drawn[rows % len(drawn)]
-            images = self.synthesize(self._edit(w[face], at // strengths.shape[1], asked[at]))
-            frames.append(_uint8(images))
-            seen.append(_array(self.judge(images)))
-
-        def every(parts: list[NDArray]) -> NDArray:
-            """Rows of drawn pictures as ``[F, K, S, …]``."""
-            values = np.concatenate(parts)
-            values = values.reshape(len(w), len(drawn), *values.shape[1:])[:, shown.numpy()]
-            return values.reshape(len(w), *strengths.shape, *values.shape[2:])
-
-        originals = [_uint8(self.synthesize(part)) for part in w.split(batch)]
-        return {"original": np.concatenate(originals), "frames": every(frames), "seen": every(seen)}
-
-    def _edit(self, w: Tensor, column: Tensor, strength: Tensor) -> Tensor:
-        """Each row of ``w`` with its own attribute moved."""
-        edited = w.clone()
-        for k in column.unique().tolist():
-            rows = column == k
-            edited[rows] = self.editor.edit(w[rows], self.columns[k], strength[rows].to(w))
-        return edited
-
-    @staticmethod
-    def _each(network: Callable[[Tensor], Tensor], inputs: Tensor, batch: int) -> Tensor:
-        """The outputs of a network, a batch at a time."""
-        return torch.cat([network(part) for part in inputs.split(batch)])
+        return {name: array(torch.cat([part[name] for part in found])) for name in found[0]}
 
 
-class Chunk:
-    """A worker: loads the networks once and measures a chunk of latents at a time.
-
-    A chunk is ``w [N, w_dim]`` and ``faces``: how many of its first latents are drawn under every slider. (It
-    stands here because a worker then imports nothing that draws charts, which takes half a second.)
-    """
-
-    def __init__(self, folders: Folders, protocol: Protocol, steps: int, device: str) -> None:
-        self.bench, self.protocol, self.steps = Bench(folders, device), protocol, steps
-
-    def __call__(self, chunk: Mapping[str, Any]) -> Arrays:
-        """The arrays of ``Bench.measure``, and of ``Bench.sweep`` with ``swept_`` before their names."""
-        w, faces = torch.from_numpy(chunk["w"]), chunk["faces"]
-        arrays = self.bench.measure(w, self.protocol)
-        if faces:
-            strengths = slider_strengths(arrays, self.protocol.delta, self.steps)
-            arrays |= {
-                f"swept_{k}": v
-                for k, v in self.bench.sweep(w[:faces], strengths, self.protocol.batch).items()
-            }
-        return arrays
+def each(network: Callable[[Tensor], Tensor], inputs: Tensor, batch: int) -> Tensor:
+    """The outputs of a network, a batch at a time."""
+    return torch.cat([network(part) for part in inputs.split(batch)])
 
 
-def slider_strengths(found: Arrays, delta: float, steps: int) -> NDArray[np.float64]:
-    """The strengths ``[K, S]`` at the positions of each slider, ``REACH`` σ to either side.
-
-    Arguments:
-        found: what :meth:`Bench.measure` returned. One σ of a slider is the median strength, over the edits
-            that reached ``delta``, for each σ of the labeler; where no edit reached it, it is the editor's
-            own unit.
-        delta: the asked move.
-        steps: positions of each slider.
-    """
-    strengths = np.where(found["reached"], np.abs(found["strength"]), np.nan)
-    typical = [np.nanmedian(column) if not np.isnan(column).all() else delta for column in strengths.T]
-    return np.outer(np.array(typical) / delta, np.linspace(-REACH, REACH, steps))
-
-
-def _array(values: Tensor) -> NDArray:
-    array: NDArray = values.cpu().numpy()
-    return array.astype(np.float64) if array.dtype.kind == "f" else array
-
-
-def _uint8(images: Tensor) -> NDArray[np.uint8]:
-    """Images ``[N, 3, H, W]`` in [-1, 1] as pixels ``[N, h, w, 3]``, large ones made smaller."""
-    if images.shape[-1] > PICTURE:
-        images = F.interpolate(images, size=(PICTURE, PICTURE), mode="area")
-    pixels: NDArray[np.uint8] = (
-        ((images.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    )
-    return pixels
+def array(values: Tensor) -> NDArray:
+    """A tensor as an array on the CPU, in float64 if it is floating."""
+    found: NDArray = values.cpu().numpy()
+    return found.astype(np.float64) if found.dtype.kind == "f" else found

@@ -5,7 +5,7 @@ Every function writes one PNG file, in the hand of :mod:`pipeline.figures`.
 
 from __future__ import annotations
 
-__all__ = ["bars", "heat_map", "loss_curves", "scatter"]
+__all__ = ["bars", "curves", "heat_map", "loss_curves", "scatter"]
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -56,24 +56,29 @@ def heat_map(
 
 
 def bars(
-    path: str | Path, attributes: Mapping[str, Mapping[str, float]], metrics: Mapping[str, str], title: str
+    path: str | Path,
+    rows: Mapping[str, Mapping[str, float]],
+    metrics: Mapping[str, str],
+    title: str,
+    caption: str = "By attribute, with 95 % bootstrap intervals over latents.",
 ) -> None:
-    """One panel for each metric, one bar for each attribute, with 95 % intervals.
+    """One panel for each metric, one bar for each row, such as an attribute, with 95 % intervals.
 
     Arguments:
         path: the file.
-        attributes: metrics by attribute: ``NAME``, ``NAME_low``, ``NAME_high``; a missing one leaves a gap.
+        rows: metrics by row: ``NAME``, ``NAME_low``, ``NAME_high``; a missing one leaves a gap.
         metrics: what each panel is called by the metric's name.
         title: the heading.
+        caption: the line below it.
     """
-    names = list(attributes)
+    names = list(rows)
     with matplotlib.rc_context(STYLE):
         room, height = LETTER * max(map(len, names)) + 0.2, 1.35 + 0.34 * len(names)  # inches
         width = room + 2.8 * len(metrics)
         figure = blank(width * DPI, height * DPI)
         panels = np.atleast_1d(figure.subplots(1, len(metrics), sharey=True))
         for panel, (metric, heading), colour in zip(panels, metrics.items(), SERIES, strict=False):
-            values, errors = _with_errors(list(attributes.values()), metric)
+            values, errors = _with_errors(list(rows.values()), metric)
             panel.barh(names, values, color=colour, height=0.62, alpha=0.85)
             panel.errorbar(values, names, xerr=errors, fmt="none", ecolor=INK, elinewidth=1, capsize=2.5)
             panel.set_title(heading)
@@ -84,7 +89,41 @@ def bars(
         figure.subplots_adjust(
             left=room / width, right=0.985, top=1 - 0.82 / height, bottom=0.3 / height, wspace=0.12
         )
-        _heading(figure, title, "By attribute, with 95 % bootstrap intervals over latents.")
+        _heading(figure, title, caption)
+        save(figure, path)
+
+
+def curves(
+    path: str | Path,
+    rows: Mapping[str, Sequence[Mapping[str, float]]],
+    x: Sequence[float],
+    metrics: Mapping[str, str],
+    labels: tuple[str, str],
+) -> None:
+    """One panel for each metric, one line for each row, such as an editor, with 95 % intervals.
+
+    Arguments:
+        path: the file.
+        rows: for each row its metrics at each ``x``: ``NAME``, ``NAME_low``, ``NAME_high``.
+        x: places on the horizontal axis.
+        metrics: what each panel is called by the metric's name.
+        labels: what the horizontal axis is called, and the heading.
+    """
+    with matplotlib.rc_context(STYLE):
+        room = LETTER * max(map(len, rows)) + 0.6  # inches of the names beside the panels
+        wide = 0.5 + 3.0 * len(metrics) + room
+        figure = blank(wide * DPI, 4.2 * DPI)
+        panels = np.atleast_1d(figure.subplots(1, len(metrics)))
+        for panel, (metric, heading) in zip(panels, metrics.items(), strict=True):
+            for (name, points), (colour, dash) in zip(rows.items(), _pens(), strict=False):
+                values, errors = _with_errors(points, metric)
+                panel.plot(x, values, color=colour, ls=dash, label=name, marker="o", ms=3)
+                panel.fill_between(x, values - errors[0], values + errors[1], color=colour, alpha=0.15, lw=0)
+            panel.set(xlabel=labels[0], xticks=list(x))
+            panel.set_title(heading)
+        panels[-1].legend(loc="upper left", bbox_to_anchor=(1.02, 1.02), borderaxespad=0)
+        figure.subplots_adjust(left=0.5 / wide, right=1 - room / wide, top=0.8, bottom=0.13, wspace=0.22)
+        _heading(figure, labels[1], "Bands are 95 % bootstrap intervals.")
         save(figure, path)
 
 
@@ -113,6 +152,7 @@ def scatter(
     labels: tuple[str, str],
     title: str,
     caption: str,
+    scale: str = "linear",
 ) -> None:
     """Editors as points with 95 % intervals in both metrics.
 
@@ -124,11 +164,12 @@ def scatter(
         labels: what the axes are called.
         title: the heading.
         caption: the line below it.
+        scale: of the horizontal axis, ``linear`` or ``log``.
     """
     with matplotlib.rc_context(STYLE):
         figure = blank(7.2 * DPI, 4.6 * DPI)
         axes = figure.add_axes((0.11, 0.13, 0.6, 0.69))
-        for row, colour in zip(rows, SERIES * 4, strict=False):
+        for row, (colour, dash) in zip(rows, _pens(), strict=False):
             (at_x, error_x), (at_y, error_y) = (_with_errors([row], metric) for metric in (x, y))
             axes.errorbar(
                 at_x,
@@ -138,15 +179,24 @@ def scatter(
                 fmt="o",
                 ms=8,
                 color=colour,
+                mfc=colour if dash == "-" else "white",
                 capsize=3,
                 elinewidth=1.2,
                 label=row["editor"],
             )
-        axes.set(xlabel=labels[0], ylabel=labels[1])
+        axes.set(xlabel=labels[0], ylabel=labels[1], xscale=scale)
+        if scale == "log":
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter("")
         axes.margins(0.18)
         axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.02), borderaxespad=0, labelspacing=0.9)
         _heading(figure, title, caption)
         save(figure, path)
+
+
+def _pens() -> list[tuple[str, Any]]:
+    """A colour and a dash for each of many rows."""
+    return [(colour, dash) for dash in ("-", (0, (4, 1.5)), (0, (1, 1))) for colour in SERIES]
 
 
 def _with_errors(

@@ -9,7 +9,8 @@ import torch
 from pipeline.config import Params
 from pipeline.errors import PipelineError
 from pipeline.generators import load_generator
-from pipeline.labelers import load_embedder, load_labeler
+from pipeline.inversion import read_pictures
+from pipeline.labelers import load_embedder, load_labeler, load_perceptual
 from pipeline.labelers.imported import check_imported
 from pipeline.sampling import draw_styles
 from pipeline.scoring import check_precision
@@ -28,6 +29,8 @@ def check_networks(params: Params) -> None:
     check_imported(declared.weights, declared.sources, "weights")
     check_imported(declared.judge, declared.sources, "judge")
     check_imported(declared.identity, declared.sources, "identity")
+    if declared.perceptual:
+        check_imported(declared.perceptual, declared.sources, "perceptual")
     generator = load_generator(origin.weights)
     check_precision(generator, params.label.precision)
     img = generator.synthesize(draw_styles(generator, 0, [0], origin.truncation_psi, origin.class_label))
@@ -45,3 +48,7 @@ def check_networks(params: Params) -> None:
                 f"in {folder}: the classifier does not match its config.json"
             )
     load_embedder(declared.identity)(img)
+    if declared.perceptual:
+        load_perceptual(declared.perceptual)(img)
+    if params.evaluate.pictures:
+        read_pictures(params.evaluate.pictures, generator.img_resolution)

@@ -1,151 +1,237 @@
-"""All editors side by side: one table, success against dependency, the same faces under the same edits."""
+"""All editors side by side: tables, curves, the same faces under the same edits, and what went wrong.
+
+The comparison draws nothing of its own but failures: everything else was measured when each editor was
+evaluated, on the same latents, and is put together here.
+"""
 
 from __future__ import annotations
 
-__all__ = ["COLUMNS", "compare", "rows"]
+__all__ = ["compare", "members_of"]
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
-from pipeline import charts, figures
-from pipeline.attributes import nearest_name
+from pipeline import charts, explorer
+from pipeline.attributes import nearest_name, same_attribute
+from pipeline.comparing.failures import Failure, count_failures, worst_failures
+from pipeline.comparing.pictures import Painter, draw_failures, draw_side_by_side
+from pipeline.comparing.standings import (
+    Entry,
+    Row,
+    common_numbers,
+    differences,
+    edit_numbers,
+    overwrite_numbers,
+    read_entries,
+)
+from pipeline.comparing.tables import COLUMNS, markdown, report_text, write_csv
+from pipeline.config import Params
+from pipeline.data import read_manifest, read_table, to_tensors
 from pipeline.errors import PipelineError
+from pipeline.generators import load_generator
+from pipeline.metrics.rarity import rare_requests
+from pipeline.paths import LABELS, editor_folder, report_folder
 from pipeline.report import FACES
 
-Row = dict[str, Any]
-
-COLUMNS = (
-    "success",
-    "dependency",
-    "identity",
-    "rmse",
-    "psnr",
-    "ssim",
-    "unreached",
-    "reconstruction_psnr",
-    "train_seconds",
-)
-"""The usual columns of the table."""
-
 SIDE_BY_SIDE = 3  # faces: each takes a row for every editor
+PAIRS = 6  # of each kind of failure in a gallery
+PANELS = {"dependency": "Attribute dependency (σ)", "identity": "Identity similarity", "success": "Success"}
+RARE, ELSEWHERE = "rare", "outside"
 
 
-def rows(reports: Path, editors: Sequence[str] | None = None) -> list[Row]:
-    """The numbers of each editor: ``editor``, its metrics with ``_low`` and ``_high``, ``reconstruction_…``.
+def members_of(params: Params) -> dict[str, list[str]]:
+    """The trainings of each editor: one for each of ``compare.seeds``, or its only one.
 
-    Arguments:
-        reports: the folder that holds one report for each editor.
-        editors: which ones, in this order; ``None`` takes all that are there, by name.
-
-    Raises:
-        PipelineError: when the report of an editor is missing or damaged.
+    Example:
+        ``{"styleae": ["styleae@0", "styleae@1"], "ridge": ["ridge@0", "ridge@1"]}``
     """
-    if editors is None:
-        editors = sorted(path.parent.name for path in reports.glob("*/metrics.json"))
-    return [_row(reports / editor / "metrics.json", editor) for editor in editors]
+    seeds = params.compare.seeds
+    return {name: [f"{name}@{seed}" for seed in seeds] or [name] for name in params.editor}
 
 
-def _row(path: Path, editor: str) -> Row:
-    try:
-        metrics = json.loads(path.read_text())
-        reconstruction = {
-            f"reconstruction_{name}": value for name, value in metrics["reconstruction"].items()
-        }
-    except (FileNotFoundError, KeyError, ValueError) as error:
-        raise PipelineError(
-            f"expected the metrics of {editor}, got {type(error).__name__}, in {path}: run `dvc repro`"
-        ) from error
-    overall = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
-    return {"editor": editor, **overall, **reconstruction}
+def compare(params: Params, facts: Mapping[str, str], folder: Path) -> list[Row]:
+    """Fill ``folder`` with the comparison of all editors.
 
-
-def compare(reports: Path, editors: Sequence[str], columns: Sequence[str], folder: Path) -> list[Row]:
-    """Fill ``folder`` with ``table.csv``, ``table.md``, ``metrics.json``, ``success.png`` and ``edits.png``.
+    ``report.md`` (everything in words and tables), ``table.csv``, ``table.md``, ``metrics.json``,
+    ``differences.json``, ``failures.csv``, ``curves.csv``, ``explorer.html`` and ``figures/``.
 
     Arguments:
-        reports: the folder that holds one report for each editor.
-        editors: the editors, in the order of the table.
-        columns: the columns of the table; empty means the usual ones.
+        params: all parameters.
+        facts: what the report says of date, commit and machine.
         folder: where to; made when it is not there.
 
     Returns:
-        The rows of the table.
+        The rows of the table, flat: ``editor``, each number with ``_low`` and ``_high``, groups as
+        ``group/name``.
 
     Raises:
         PipelineError: when a report is missing, or for a column that no report has.
     """
-    found = rows(reports, editors)
-    columns = tuple(columns) or COLUMNS
-    known = {name for row in found for name in row}
-    for name in columns:
-        if name not in known and name not in COLUMNS:
-            raise PipelineError(f"unknown column {name!r} in compare.columns: {nearest_name(name, known)}")
+    columns = tuple(read_manifest(LABELS).provenance["columns"])
+    reports = {n: [report_folder(m) for m in members] for n, members in members_of(params).items()}
+    entries = read_entries(reports, columns)
+    rows = _rows(entries, params, columns)
+    _check_columns(params.compare.columns, rows)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_csv(folder / "table.csv", found, columns)
-    (folder / "table.md").write_text(_markdown(found, columns), encoding="utf-8")
-    numbers = {
-        row["editor"]: {name: value for name, value in row.items() if name != "editor"} for row in found
-    }
-    (folder / "metrics.json").write_text(json.dumps(numbers, indent=2) + "\n")
+    write_csv(folder / "table.csv", rows)
+    (folder / "table.md").write_text(markdown(rows, params.compare.columns or COLUMNS), encoding="utf-8")
+    _write_json(folder / "metrics.json", {row["editor"]: _numbers(row) for row in rows})
+    often = _often(params)
+    apart = differences(entries[0], entries, params.evaluate.delta, **often)
+    _write_json(folder / "differences.json", apart)
+    _draw_charts(folder, entries, rows, params)
+    _draw_faces(folder, reports, params)
+    failures = _draw_failures(folder / "figures", entries, params, columns)
+    write_csv(folder / "failures.csv", failures)
+    text = report_text(rows, apart, failures, params, facts)
+    (folder / "report.md").write_text(text, encoding="utf-8")
+    return rows
+
+
+def _rows(entries: Sequence[Entry], params: Params, columns: tuple[str, ...]) -> list[Row]:
+    """One row for each editor: what was measured of it, and what takes all editors to know."""
+    often = _often(params)
+    delta = params.evaluate.delta
+    rare = _rare(entries[0], params, columns)
+    common = common_numbers(entries, delta, **often)
+    overwrite = overwrite_numbers(entries, **often)
+    rows = []
+    for index, entry in enumerate(entries):
+        row = {"editor": entry.name, **_pooled(entry), **edit_numbers(entry, delta, **often)}
+        groups = {
+            RARE: edit_numbers(entry, delta, only=rare, **often) | {"edits": int(rare.sum())},
+            "common": common[index],
+            "overwrite": overwrite[index],
+        }
+        row |= {f"{group}/{name}": value for group, found in groups.items() for name, value in found.items()}
+        rows.append(row)
+    return rows
+
+
+class _Often(TypedDict):
+    resamples: int
+    seed: int
+
+
+def _often(params: Params) -> _Often:
+    """How intervals are made."""
+    return {"resamples": params.evaluate.bootstrap, "seed": params.evaluate.seed}
+
+
+def _pooled(entry: Entry) -> Row:
+    """Whatever else stands in ``metrics.json``, over all trainings; tables by attribute are left out."""
+    skipped = ("attributes/", "rescoring/", "curves/", "overwrite/")
+    names = {name for metrics in entry.metrics for name in metrics if not name.startswith(skipped)}
+    return {name: round(entry.mean(name) or 0.0, 6) for name in sorted(names)}
+
+
+def _rare(entry: Entry, params: Params, columns: tuple[str, ...]) -> Any:  # noqa: ANN401
+    """Which edits ask for a combination that the training data hardly has, ``[N, 2, K]``."""
+    train = to_tensors(read_table(LABELS, ["w", *columns], "train"), columns)[1].double().numpy()
+    table = read_table(LABELS, ["id", "w", *columns], params.evaluate.split)
+    labels = to_tensors(table, columns)[1].double().numpy()
+    known = np.isin(table["id"].to_numpy(), entry.edits[0].ids)
+    step = params.evaluate.delta * train.std(axis=0)
+    posed = ~np.isnan(entry.edits[0].at("unreached", params.evaluate.delta))
+    return rare_requests(labels[known], train, step, same_attribute(columns)) & posed
+
+
+def _draw_charts(folder: Path, entries: Sequence[Entry], rows: Sequence[Row], params: Params) -> None:
+    """Curves over the moves, bars of success, success against dependency, cost against quality."""
+    often = _often(params)
+    deltas = params.evaluate.deltas
+    curves = {e.name: [edit_numbers(e, delta, **often) for delta in deltas] for e in entries}
+    write_csv(
+        folder / "curves.csv",
+        [
+            {"editor": name, "delta": delta, **points}
+            for name, each in curves.items()
+            for delta, points in zip(deltas, each, strict=True)
+        ],
+    )
+    figures = folder / "figures"
+    if len(deltas) > 1:
+        labels = "move of the labeler (σ)", "Edits of every size"
+        charts.curves(figures / "curves.png", curves, deltas, PANELS, labels)
+    delta = f"{params.evaluate.delta:g} σ"
+    by_editor = {row["editor"]: row for row in rows}
+    caption = f"At {delta} of the labeler; 95 % bootstrap intervals."
+    charts.bars(figures / "bars.png", by_editor, PANELS, "Every editor", caption)
+    text = "success (higher is better)", "attribute dependency in σ (lower is better)"
     charts.scatter(
-        folder / "success.png",
-        found,
+        figures / "success.png",
+        rows,
         "dependency",
         "success",
-        ("attribute dependency in σ (lower is better)", "success (higher is better)"),
+        (text[1], text[0]),
         "Success against attribute dependency",
         "Edits at matched strength, scored by the judge; 95 % bootstrap intervals over latents.",
     )
-    _draw_edits(folder / "edits.png", reports, editors)
-    return found
-
-
-def _write_csv(path: Path, found: Sequence[Row], columns: Sequence[str]) -> None:
-    """Every column with the ends of its interval, where it has one."""
-    names = [f"{name}{end}" for name in columns for end in ("", "_low", "_high")]
-    heading = ["editor", *(name for name in names if any(name in row for row in found))]
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, heading, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(found)
-
-
-def _markdown(found: Sequence[Row], columns: Sequence[str]) -> str:
-    """The table for people: ``0.953 [0.946, 0.960]``."""
-    heading = ["editor", *columns]
-    body = [[row["editor"], *(_cell(row, name) for name in columns)] for row in found]
-    lines = [heading, ["---", *["---:"] * len(columns)], *body]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _cell(row: Mapping[str, Any], name: str) -> str:
-    if name not in row:
-        return ""
-    interval = f" [{row[f'{name}_low']:.3g}, {row[f'{name}_high']:.3g}]" if f"{name}_low" in row else ""
-    return f"{row[name]:.3g}{interval}"
-
-
-def _draw_edits(path: Path, reports: Path, editors: Sequence[str]) -> None:
-    """The first faces of every report: a block of rows for each face, a row for each editor."""
-    blocks, names = [], list[str]()
-    for editor in editors:
-        with np.load(reports / editor / FACES, allow_pickle=False) as file:
-            pictures = np.concatenate([file["original"][:, None], file["edited"]], axis=1)
-            names = [str(name) for name in file["attributes"]]
-        blocks.append(pictures[:SIDE_BY_SIDE])
-    by_face = np.stack(blocks, axis=1)  # [F, editors, 1 + K, h, w, 3]
-    figures.sheet(
-        path,
-        by_face.reshape(-1, *by_face.shape[2:]),
-        title="The same faces, the same edits",
-        caption="Each attribute moved by 2 σ toward the other side; everything else should stay.",
-        column_names=["original", *names],
-        row_names=list(editors) * len(by_face),
-        wide_columns=(1,),
-        wide_rows=range(len(editors), len(editors) * len(by_face), len(editors)),
+    charts.scatter(
+        figures / "cost.png",
+        rows,
+        "train_seconds",
+        "dependency",
+        ("seconds of training", text[1]),
+        "Cost against quality",
+        caption,
+        scale="log",
     )
+
+
+def _draw_faces(folder: Path, reports: Mapping[str, Sequence[Path]], params: Params) -> None:
+    """The same faces under the edits of every editor: a sheet, and the explorer with its switch."""
+    first = {name: folders[0] for name, folders in reports.items()}
+    draw_side_by_side(folder / "figures" / "edits.png", first, SIDE_BY_SIDE, params.evaluate.deltas[-1])
+    faces: dict[str, list[explorer.Face]] = {}
+    attributes: list[str] = []
+    values: list[float] = []
+    for name, place in first.items():
+        with np.load(place / FACES, allow_pickle=False) as file:
+            parts = (file[key][: params.compare.faces] for key in ("original", "frames", "moves"))
+            faces[name] = [explorer.Face(*face) for face in zip(*parts, strict=True)]
+            attributes, values = file["attributes"].tolist(), file["values"].tolist()
+    page = explorer.explorer_page(faces, attributes=attributes, values=values)
+    (folder / "explorer.html").write_text(page, encoding="utf-8")
+
+
+def _draw_failures(
+    folder: Path, entries: Sequence[Entry], params: Params, columns: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """A gallery for each editor, of its first training; gives how often each failure is there."""
+    table = read_table(LABELS, ["id", "w"], params.evaluate.split)
+    styles = dict(zip(table["id"].to_pylist(), to_tensors(table)[0].numpy(), strict=True))
+    painter = Painter(load_generator(params.generator.weights), styles)
+    counted = []
+    for entry in entries:
+        edits = entry.edits[0]
+        counted += [{"editor": entry.name, **row} for row in count_failures(edits, params.evaluate.delta)]
+        painted = {}
+        for kind, failures in worst_failures(edits, params.evaluate.delta, PAIRS).items():
+            pictures = painter(editor_folder(entry.folders[0].name), failures) if failures else ((), ())
+            painted[kind] = (*pictures, [_caption(failure, columns) for failure in failures])
+        draw_failures(folder / "failures" / f"{entry.name}.png", entry.name, painted)
+    return counted
+
+
+def _caption(failure: Failure, columns: Sequence[str]) -> str:
+    return f"{columns[failure.column]} {'+' if failure.direction > 0 else '−'}"
+
+
+def _check_columns(asked: Sequence[str], rows: Sequence[Row]) -> None:
+    known = {name for row in rows for name in row} | set(COLUMNS)
+    for name in asked:
+        if name not in known:
+            raise PipelineError(f"unknown column {name!r} in compare.columns: {nearest_name(name, known)}")
+
+
+def _numbers(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != "editor"}
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n")

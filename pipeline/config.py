@@ -32,6 +32,13 @@ from pathlib import Path
 import yaml
 
 from pipeline.attributes import nearest_name
+from pipeline.editors.flow_settings import PluGeNParams, StyleFlowParams
+from pipeline.editors.peer_settings import (
+    DisentanglerParams,
+    MeanDifferenceParams,
+    PartialEffectParams,
+    RidgeParams,
+)
 from pipeline.editors.settings import InterfaceGANParams, StyleAEParams
 from pipeline.errors import PipelineError
 from pipeline.labelers.sources import Sources
@@ -40,7 +47,16 @@ from pipeline.resources import Actors, ClusterParams, Workers
 from pipeline.scoring import Precision
 from pipeline.sections import SEED_MAX, SectionError, build_section, require
 
-EditorParams = StyleAEParams | InterfaceGANParams
+EditorParams = (
+    StyleAEParams
+    | InterfaceGANParams
+    | StyleFlowParams
+    | PluGeNParams
+    | DisentanglerParams
+    | MeanDifferenceParams
+    | PartialEffectParams
+    | RidgeParams
+)
 
 JUDGE_NEEDED = (
     "expected a second classifier, trained apart, that scores the edits, got none: a classifier never marks "
@@ -78,14 +94,16 @@ class LabelerParams:
         weights: folder of the classifier that labels.
         judge: folder of the classifier that scores; trained apart from the labeler.
         identity: folder of the embedding in which the same person stays close.
+        perceptual: folder of the network whose squared distances are LPIPS; ``None`` leaves that number out.
         attributes: the attributes to label and edit, in the order of the label columns.
-        sources: what ``import-labeler`` makes the three folders of, when they are not there already.
+        sources: what ``import-labeler`` makes the folders of, when they are not there already.
     """
 
     weights: str
     judge: str = field(metadata={"needed": JUDGE_NEEDED})
     identity: str
     attributes: tuple[str, ...]
+    perceptual: str | None = None
     sources: Sources = Sources()
 
     def __post_init__(self) -> None:
@@ -98,6 +116,8 @@ class LabelerParams:
             raise SectionError(
                 "judge", f"expected another classifier than labeler.weights, got {self.judge!r} for both"
             )
+        if self.sources.perceptual and not self.perceptual:
+            raise SectionError("perceptual", "expected a folder for sources.perceptual, got none: name one")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,14 +237,27 @@ class Params:
                     )
 
     def editor_settings(self, name: str) -> EditorParams:
-        """The settings of one editor.
+        """The settings of one editor, by its name or that of one of its trainings, ``NAME@SEED``.
 
         Raises:
             PipelineError: for an unknown name, with the nearest known one.
         """
-        if name not in self.editor:
-            raise PipelineError(f"unknown editor {name!r}, in params.yaml: {nearest_name(name, self.editor)}")
-        return self.editor[name]
+        editor = name.partition("@")[0]
+        if editor not in self.editor:
+            near = nearest_name(editor, self.editor)
+            raise PipelineError(f"unknown editor {editor!r}, in params.yaml: {near}")
+        return self.editor[editor]
+
+    def seed_of(self, name: str) -> int:
+        """The seed of a training: that of ``NAME@SEED``, or ``train.seed``.
+
+        Raises:
+            PipelineError: for a seed that is none.
+        """
+        _, at, seed = name.partition("@")
+        if at and not seed.isdigit():
+            raise PipelineError(f"expected a seed after the @, such as styleae@1, got {name!r}: correct it")
+        return int(seed) if at else self.train.seed
 
 
 def load_params(path: str | Path = "params.yaml") -> Params:

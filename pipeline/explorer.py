@@ -1,17 +1,19 @@
 """The explorer: one HTML file in which people slide the attributes of a few faces.
 
+It shows one editor, or two of several side by side: the same face at the same position of the same slider.
+
 Every position of every slider is drawn beforehand, so the page needs no model, no server and no network, and
 opens from a folder, an e-mail or the sandboxed frame of MLflow's artifact viewer.
 """
 
 from __future__ import annotations
 
-__all__ = ["LIMIT", "Face", "explorer_page"]
+__all__ = ["LIMIT", "SEVERAL_LIMIT", "SHEETS", "Face", "explorer_page"]
 
 import base64
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +30,14 @@ SIDE = 128
 """Pixels of one frame in the page; the browser smooths it up from there."""
 
 LIMIT = 4 * 1024 * 1024
-"""Bytes of a page: what a browser opens at once and a mail server lets through."""
+"""Bytes of a page of one editor: what a browser opens at once and a mail server lets through."""
+
+SEVERAL_LIMIT = 3 * LIMIT
+"""Bytes of a page of several editors, which is opened from a folder rather than mailed."""
+
+SHEETS = 32
+"""Faces times editors in a page of several editors: each then has about the bytes of one of ten faces in a
+page of one editor."""
 
 QUALITIES = (90, 84, 76, 66, 54, 40)
 READING = 3.0  # σ at which the bars of the judge are full
@@ -53,32 +62,53 @@ class Face:
 
 
 def explorer_page(
-    faces: Sequence[Face], *, editor: str, attributes: Sequence[str], values: Sequence[float]
+    faces: Mapping[str, Sequence[Face]], *, attributes: Sequence[str], values: Sequence[float]
 ) -> str:
-    """The page as text, below ``LIMIT`` bytes: pictures are compressed as far as that takes.
+    """The page as text, below its limit of bytes: pictures are compressed as far as that takes.
+
+    Of several editors two are shown at a time, the first two at the start.
 
     Arguments:
-        faces: the faces to pick from.
-        editor: what the heading calls the editor.
+        faces: the faces to pick from under each editor, in the order of the pickers; every editor has the
+            same ones. Of several editors, the page holds the first faces only, ``SHEETS`` sheets at most.
         attributes: names of the K sliders.
         values: the S positions of each slider in σ, evenly spaced, 0 in the middle.
 
     Raises:
-        PipelineError: when there are so many faces, attributes and positions that no quality makes the page
-            small enough.
+        PipelineError: when the editors show different faces, or when there are so many faces, attributes and
+            positions that no quality makes the page small enough.
     """
+    _check_same(faces)
+    limit, kept = LIMIT, None
+    if len(faces) > 1:
+        limit, kept = SEVERAL_LIMIT, max(SHEETS // len(faces), 1)
+    shown = {editor: each[:kept] for editor, each in faces.items()}
     with ThreadPoolExecutor() as threads:  # resizing and packing hold no lock of the interpreter
-        sheets = list(threads.map(_sheet, faces))
+        sheets = list(threads.map(_sheet, [face for each in shown.values() for face in each]))
         for quality in QUALITIES:
             pictures = threads.map(partial(_data_uri, quality=quality), sheets)
-            data = _data(faces, list(pictures), editor, attributes, values)
+            data = _data(shown, list(pictures), attributes, values)
             page = TEMPLATE.read_text(encoding="utf-8").replace(PLACE, data)
-            if len(page.encode()) < LIMIT:
+            if len(page.encode()) < limit:
                 return page
     raise PipelineError(
-        f"expected an explorer page below {LIMIT >> 20} MiB, got {len(page) >> 20} MiB with {len(faces)} "
+        f"expected an explorer page below {limit >> 20} MiB, got {len(page) >> 20} MiB with {len(sheets)} "
         f"faces of {len(attributes)} attributes: lower evaluate.explorer_faces or evaluate.explorer_steps"
     )
+
+
+def _check_same(faces: Mapping[str, Sequence[Face]]) -> None:
+    """Refuse editors that were evaluated on different faces: side by side they would look like edits."""
+    (first, expected), *others = faces.items()
+    for editor, each in others:
+        same = len(each) == len(expected) and all(
+            np.array_equal(a.original, b.original) for a, b in zip(each, expected, strict=True)
+        )
+        if not same:
+            raise PipelineError(
+                f"expected the faces of {first}, got other ones of {editor}, in the explorer: evaluate both "
+                "with the same parameters"
+            )
 
 
 def _sheet(face: Face) -> Image.Image:
@@ -89,22 +119,24 @@ def _sheet(face: Face) -> Image.Image:
 
 
 def _data(
-    faces: Sequence[Face],
+    faces: Mapping[str, Sequence[Face]],
     pictures: Sequence[str],
-    editor: str,
     attributes: Sequence[str],
     values: Sequence[float],
 ) -> str:
     """What the page's script reads, as JSON that cannot end the script element."""
+    picture = iter(pictures)
     data = {
-        "editor": editor,
         "attributes": list(attributes),
         "values": [round(float(v), 4) for v in values],
         "side": SIDE,
         "scale": READING,
-        "faces": [
-            {"sheet": picture, "moves": np.round(face.moves, 2).tolist()}
-            for face, picture in zip(faces, pictures, strict=True)
+        "editors": [
+            {
+                "name": editor,
+                "faces": [{"sheet": next(picture), "moves": np.round(f.moves, 2).tolist()} for f in each],
+            }
+            for editor, each in faces.items()
         ],
     }
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")

@@ -14,6 +14,7 @@ __all__ = [
     "STYLE",
     "blank",
     "edits_sheet",
+    "gallery",
     "mosaic",
     "resize",
     "save",
@@ -23,7 +24,7 @@ __all__ = [
 ]
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,49 @@ def traversal(
         caption=f"One slider from end to end: {attribute} moves, everything else should stay.",
         column_names=[sigma_label(v) for v in values],
     )
+
+
+def gallery(
+    path: str | Path,
+    rows: Mapping[str, tuple[Pictures, Pictures, Sequence[str]]],
+    *,
+    title: str,
+    caption: str,
+) -> None:
+    """Rows of pairs of pictures, each pair with a caption below it.
+
+    Arguments:
+        path: the file.
+        rows: by the name of a row, which stands above it: left and right pictures ``[N, h, w, 3]``, captions.
+        title: the heading.
+        caption: the line below it.
+    """
+    pair, line = 2 * CELL + 2, round(20 * POINT)
+    most = max(max((len(captions) for _, _, captions in rows.values()), default=1), 2)
+    side, top, row = round(12 * POINT), round(46 * POINT), CELL + 2 * line
+    needed = round((max(len(title) * 7.8, len(caption) * 4.9) + 20) * POINT)  # heading and caption have room
+    wide, tall = max(most * (pair + 2 * GAP) + 2 * side, needed), top + len(rows) * row + side
+    with matplotlib.rc_context(STYLE):
+        figure = blank(wide, tall)
+        figure.text(side / wide, 1 - 8 * POINT / tall, title, size=12, weight="bold", va="top")
+        figure.text(side / wide, 1 - 23 * POINT / tall, caption, size=8, color=MUTED, va="top")
+        for index, (name, (_, _, captions)) in enumerate(rows.items()):
+            y = top + index * row
+            text = name if captions else f"{name}: none"
+            figure.text(side / wide, 1 - (y + 0.7 * line) / tall, text, size=9, weight="bold")
+            for n, words in enumerate(captions):
+                x = side + n * (pair + 2 * GAP) + pair / 2
+                figure.text(
+                    x / wide, 1 - (y + line + CELL + 3 * POINT) / tall, words, size=7, va="top", ha="center"
+                )
+        page = _pixels(figure)
+    for index, (left, right, captions) in enumerate(rows.values()):
+        y = top + index * row + line
+        for n in range(len(captions)):
+            x = side + n * (pair + 2 * GAP)
+            page[y : y + CELL, x : x + pair] = mosaic(np.stack([left[n], right[n]])[None], gap=2)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(page).save(path, **PNG)
 
 
 def sigma_label(value: float) -> str:

@@ -6,9 +6,10 @@ continues from a saved state ends with the weights of one that was never stopped
 
 from __future__ import annotations
 
-__all__ = ["Loop", "LoopSettings", "batches_of", "count_of", "learning_rate", "part_of"]
+__all__ = ["Loop", "LoopSettings", "batches_of", "count_of", "learning_rate", "part_of", "peak_mib"]
 
 import math
+import resource
 import time
 from collections import defaultdict
 from typing import Any, Protocol
@@ -65,6 +66,13 @@ def count_of(rows: Rows) -> int:
 def part_of(rows: Rows, which: Tensor | slice) -> Rows:
     """Some of the rows."""
     return {name: tensor[which] for name, tensor in rows.items()}
+
+
+def peak_mib(device: torch.device) -> float:
+    """The most memory that this process has taken so far, on the device, in MiB."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10, 1)
 
 
 def learning_rate(settings: LoopSettings, progress: float) -> float:
@@ -134,7 +142,8 @@ class Loop:
             **checked,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
         }
-        self.history.append(row | {"seconds": round(time.monotonic() - started, 4)})
+        cost = {"seconds": round(time.monotonic() - started, 4), "peak_mib": peak_mib(self.device)}
+        self.history.append(row | cost)
         self.epoch += 1
         return self.history[-1]
 
@@ -147,6 +156,8 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         # Gradients are averaged over ranks; weighted by rows, that is the gradient of the batch's mean.
         (losses["loss"] * (len(part) * self.ranks / len(batch))).backward()
+        if (largest := self.objective.gradient_clip) is not None:
+            nn.utils.clip_grad_norm_(self.trained.values(), largest)
         self.optimizer.step()
         return {name: value.detach() * len(part) for name, value in losses.items()}
 

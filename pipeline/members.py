@@ -57,6 +57,8 @@ def train_members(
             loss = members({name: _picked(tensor, picked) for name, tensor in known.items()}, progress)
             optimizer.zero_grad(set_to_none=True)
             loss.sum().backward()
+            if (largest := objectives[0].gradient_clip) is not None:
+                members.clip(largest)
             optimizer.step()
         checked = members.validate(unseen, settings.batch_size)
         on_epoch(epoch, checked)
@@ -84,20 +86,33 @@ class _Members:
         return vmap(loss)(self.parameters, self.buffers, rows)
 
     @torch.no_grad()
+    def clip(self, largest: float) -> None:
+        """Scale each member's gradient down to a norm of ``largest``, as ``clip_grad_norm_`` does for one."""
+        gradients = [p.grad for p in self.trained if p.grad is not None]
+        norm = torch.stack([g.flatten(1).square().sum(dim=1) for g in gradients]).sum(dim=0).sqrt()
+        share = (largest / (norm + 1e-6)).clamp_max(1.0)
+        for gradient in gradients:
+            gradient *= share.reshape(-1, *[1] * (gradient.ndim - 1))
+
+    @torch.no_grad()
     def validate(self, rows: Rows, batch_size: int) -> list[float]:
         """The mean loss of each member over its rows."""
         count = next(iter(rows.values())).shape[1]
         total = torch.zeros(len(self.trained[0]), dtype=torch.float64)
+        self.shape.eval()
         for first in range(0, count, batch_size):
             part = {name: tensor[:, first : first + batch_size] for name, tensor in rows.items()}
             total += self(part, 1.0).double().cpu() * next(iter(part.values())).shape[1]
+        self.shape.train()
         return (total / count).tolist()
 
     @torch.no_grad()
     def give(self, which: int, objective: Objective) -> None:
-        """Copy a member's weights into its own objective."""
+        """Copy a member's weights, and what it has counted, into its own objective."""
         for name, parameter in objective.named_parameters():
             parameter.copy_(self.parameters[name][which])
+        for name, buffer in objective.named_buffers():
+            buffer.copy_(self.buffers[name][which])
 
 
 def _stacked(rows: Sequence[Rows]) -> Rows:

@@ -9,6 +9,7 @@ __all__ = [
     "PARAMS",
     "PUBLISH",
     "PULLBACK",
+    "RECORD",
     "WORK",
     "editor_folder",
     "report_folder",
@@ -22,6 +23,7 @@ LABELS = Path("data/labels")
 PULLBACK = Path("data/pullback")
 COMPARE = Path("comparison")
 PUBLISH = Path("mlflow/published.json")  # beside the store: whoever deletes the store publishes again
+RECORD = Path("mlflow/recorded.json")
 WORK = Path(".work")  # shards and checkpoints in flight: survives kills, belongs to no stage's outputs
 
 

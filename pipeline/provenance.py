@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["dvc_digests", "git_tags"]
+__all__ = ["dvc_digests", "facts", "git_tags"]
 
 import os
+import platform
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
@@ -33,6 +35,28 @@ def dvc_digests(editor: str, lock: Path = LOCK) -> dict[str, str]:
     outs = [out for stage in stages.values() for out in stage.get("outs", [])]
     ours = ("data/", f"models/{editor}/", f"reports/{editor}/")
     return {out["path"]: out["md5"] for out in outs if out["path"].startswith(ours) and "md5" in out}
+
+
+def facts() -> dict[str, str]:
+    """When and where a report is made: date, commit, machine."""
+    tags = git_tags()
+    changed = " and changes" if tags.get("git.dirty") == "true" else ""
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": f"{tags['mlflow.source.git.commit'][:12]}{changed}" if tags else "unknown",
+        "machine": f"{os.cpu_count()} cores of {_processor()}, {platform.system()}, Python "
+        f"{platform.python_version()}",
+    }
+
+
+def _processor() -> str:
+    """What Linux calls the processor, or its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def _git(*arguments: str) -> str:

@@ -42,6 +42,7 @@ from pipeline.generators import load_generator
 from pipeline.generators.base import Generator
 from pipeline.mlflow_store import Store, open_experiment
 from pipeline.paths import LABELS, editor_folder, report_folder
+from pipeline.pixels import to_pixels
 from pipeline.weights import sha256, weights_digest
 
 CONTENT_TAG, PUBLISHED_TAG = "styleae.content", "styleae.published"
@@ -242,8 +243,8 @@ def _log_pictures(
     unmoved = synthesize(w)
 
     def board(column: str, strength: float) -> NDArray[np.uint8]:
-        img = synthesize(editor.edit(w, column, strength)) if strength else unmoved
-        pixels = ((img.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+        img = synthesize(editor.edit_styles(w, column, strength, generator.num_ws)) if strength else unmoved
+        pixels = to_pixels(img)
         return mosaic(pixels.reshape(-1, min(4, len(pixels)), *pixels.shape[1:]))
 
     boards = {(name, step): board(name, s) for name in editor.columns for step, s in enumerate(SLIDER)}

@@ -86,7 +86,7 @@ def log_editor(
                 "truncation_psi": params.generator.truncation_psi,
                 "class_label": params.generator.class_label,
             },
-            signature=_signature(editor.columns),
+            signature=_signature(editor),
             input_example=_example(editor.columns),
             pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in REQUIREMENTS],
         )
@@ -148,15 +148,15 @@ def _copy_network(source: Path, target: Path) -> str:
     return str(target)
 
 
-def _signature(columns: tuple[str, ...]) -> ModelSignature:
+def _signature(editor: Editor) -> ModelSignature:
     """Columns of :mod:`pipeline.serving_model`."""
-    styles = ColSpec(Array(DataType.double), "w", required=False)
-    strengths = [ColSpec(DataType.double, column, required=False) for column in columns]
+    style = Array(DataType.double)
+    styles = ColSpec(style, "w", required=False)
+    edited = ColSpec(Array(style) if editor.restricted else style, "w")
+    strengths = [ColSpec(DataType.double, column, required=False) for column in editor.columns]
     return ModelSignature(
         inputs=Schema([ColSpec(DataType.long, "seed", required=False), styles, *strengths]),
-        outputs=Schema(
-            [ColSpec(Array(DataType.double), "w"), ColSpec(DataType.string, "image", required=False)]
-        ),
+        outputs=Schema([edited, ColSpec(DataType.string, "image", required=False)]),
         params=ParamSchema([ParamSpec("return_images", DataType.boolean, False)]),
     )
 

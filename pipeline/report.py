@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FACES", "Faces", "read_history", "write_report"]
+__all__ = ["EDITS", "FACES", "OVERWRITTEN", "Faces", "Found", "read_history", "write_report"]
 
 import csv
 import json
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
@@ -20,12 +21,11 @@ from PIL import Image
 from pipeline import charts, explorer, figures
 from pipeline.attributes import same_attribute
 from pipeline.metrics.editing import moves_in_sigma
-from pipeline.metrics.summary import HEADLINE, Measured, edits_table
+from pipeline.metrics.summary import HEADLINE, PERCEPTUAL, Measured, edits_table
 
 Pictures = NDArray[np.uint8]
 
-FACES = "faces.npz"
-"""Pictures of the edit sheet, for the comparison: ``original [F, h, w, 3]``, ``edited [F, K, h, w, 3]``."""
+EDITS, OVERWRITTEN, FACES = "edits.parquet", "overwritten.parquet", "faces.npz"
 
 SHOWN = 2.0  # σ of the edits in the sheet
 PANELS = {"success": "Success", "dependency": "Attribute dependency (σ)", "identity": "Identity similarity"}
@@ -33,29 +33,39 @@ PANELS = {"success": "Success", "dependency": "Attribute dependency (σ)", "iden
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """The first latents under every slider, as ``Bench.sweep`` draws them.
+    """The first latents under every slider, as :func:`pipeline.trials.sweep` draws them.
 
     Attributes:
         original: ``[F, h, w, 3]``.
         frames: ``[F, K, S, h, w, 3]``.
-        moves: what the judge sees change against the original, in σ, ``[F, K, S, K]``.
+        matched: the largest matched edit of each attribute to the other side, ``[F, K, h, w, 3]``; black
+            where it was not reached.
+        moves: what the judge sees change in the frames against the original, in σ, ``[F, K, S, K]``.
         values: the S positions in σ.
         direction: toward the other side of each attribute's range, +1 or -1, ``[F, K]``.
     """
 
     original: Pictures
     frames: Pictures
+    matched: Pictures
     moves: NDArray[np.float64]
     values: NDArray[np.float64]
     direction: NDArray[np.float64]
 
     @classmethod
-    def of(cls, measured: Measured, swept: Mapping[str, NDArray], values: NDArray[np.float64]) -> Faces:
+    def of(cls, measured: Measured, values: NDArray[np.float64]) -> Faces:
         """The faces that were swept are the first of those that were measured."""
-        before = measured.arrays["before"][: len(swept["original"]), None, None]
-        moves = moves_in_sigma(before, swept["seen"], measured.judge_sigma)
-        direction = measured.arrays["direction"][: len(before)]
-        return cls(swept["original"], swept["frames"], moves, values, direction)
+        found = measured.arrays
+        count = len(found["swept_original"])
+        before = found["before"][:count, None, None]
+        return cls(
+            original=found["swept_original"],
+            frames=found["swept_frames"],
+            matched=found["swept_edited"],
+            moves=moves_in_sigma(before, found["swept_seen"], measured.judge_sigma),
+            values=values,
+            direction=found["other"][:count],
+        )
 
     @property
     def edited(self) -> Pictures:
@@ -64,39 +74,59 @@ class Faces:
         faces, columns = np.indices(step.shape)
         return self.frames[faces, columns, step]
 
+    def save(self, path: Path, columns: Sequence[str]) -> None:
+        """Everything, for whoever compares editors."""
+        np.savez_compressed(
+            path,
+            original=self.original,
+            frames=self.frames,
+            edited=self.matched,
+            moves=self.moves,
+            values=self.values,
+            direction=self.direction,
+            attributes=np.array(columns),
+        )
 
-def write_report(
-    folder: Path,
-    editor: str,
-    measured: Measured,
-    metrics: Mapping[str, Any],
-    faces: Faces,
-    history: Mapping[str, Sequence[float]],
-    shown: int,
-) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an evaluation has found.
+
+    Attributes:
+        measured: the single edits.
+        metrics: the content of ``metrics.json``.
+        faces: the pictures.
+        history: columns of the training's ``history.csv``.
+        overwritten: one row for each attribute that was set to a value; none if that was not tried.
+    """
+
+    measured: Measured
+    metrics: Mapping[str, Any]
+    faces: Faces
+    history: Mapping[str, Sequence[float]]
+    overwritten: pa.Table
+
+
+def write_report(folder: Path, editor: str, found: Found, shown: int) -> None:
     """Fill an empty folder.
 
     Arguments:
         folder: where to.
         editor: what titles call the editor.
-        measured: everything that was measured.
-        metrics: the content of ``metrics.json``.
-        faces: the pictures.
-        history: columns of the training's ``history.csv``.
+        found: everything that was found.
         shown: faces in the sheets.
     """
     folder.mkdir(parents=True)
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    pq.write_table(edits_table(measured), folder / "edits.parquet", compression="zstd")
-    original, edited = faces.original[:shown], faces.edited[:shown]
-    names = np.array(measured.columns)
-    np.savez_compressed(folder / FACES, original=original, edited=edited, attributes=names)
-    _write_plots(folder / "plots", measured.columns, metrics, faces)
-    _draw(folder / "figures", editor, measured, metrics, faces, history, shown)
+    columns, faces = found.measured.columns, found.faces
+    (folder / "metrics.json").write_text(json.dumps(found.metrics, indent=2) + "\n")
+    pq.write_table(edits_table(found.measured), folder / EDITS, compression="zstd")
+    pq.write_table(found.overwritten, folder / OVERWRITTEN, compression="zstd")
+    faces.save(folder / FACES, columns)
+    _write_plots(folder / "plots", columns, found.metrics, faces)
+    _draw(folder / "figures", editor, found, shown)
     page = explorer.explorer_page(
-        [explorer.Face(*face) for face in zip(faces.original, faces.frames, faces.moves, strict=True)],
-        editor=editor,
-        attributes=measured.columns,
+        {editor: [explorer.Face(*f) for f in zip(faces.original, faces.frames, faces.moves, strict=True)]},
+        attributes=columns,
         values=faces.values.tolist(),
     )
     (folder / "explorer.html").write_text(page, encoding="utf-8")
@@ -104,7 +134,8 @@ def write_report(
 
 def _write_plots(folder: Path, columns: Sequence[str], metrics: Mapping[str, Any], faces: Faces) -> None:
     """Tables in the long form that ``dvc plots`` draws."""
-    numbers = [f"{name}{end}" for name in HEADLINE for end in ("", "_low", "_high")]
+    names = (*HEADLINE, *(name for name in PERCEPTUAL if name in metrics))
+    numbers = [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
     by_attribute = (
         [name, *(values.get(n, "") for n in numbers)] for name, values in metrics["attributes"].items()
     )
@@ -130,16 +161,9 @@ def _write_csv(path: Path, heading: Sequence[str], rows: Iterable[Sequence[objec
         csv.writer(file, lineterminator="\n").writerows([heading, *rows])
 
 
-def _draw(
-    folder: Path,
-    editor: str,
-    measured: Measured,
-    metrics: Mapping[str, Any],
-    faces: Faces,
-    history: Mapping[str, Sequence[float]],
-    shown: int,
-) -> None:
-    names, delta = measured.columns, f"{measured.delta:g} σ"
+def _draw(folder: Path, editor: str, found: Found, shown: int) -> None:
+    measured, metrics, faces, history = found.measured, found.metrics, found.faces, found.history
+    names, delta = measured.columns, metrics["delta"]
     figures.edits_sheet(folder / "edits.png", faces.original[:shown], faces.edited[:shown], names, editor)
     for k, name in enumerate(names):
         figures.traversal(
@@ -147,13 +171,13 @@ def _draw(
         )
     charts.heat_map(
         folder / "rescoring.png",
-        measured.rescoring(),
+        measured.rescoring(delta),
         names,
         f"{editor}: rescoring matrix",
-        f"Mean change that the judge sees when the labeler moves by {delta}.",
+        f"Mean change that the judge sees when the labeler moves by {delta:g} σ.",
     )
     charts.bars(
-        folder / "attributes.png", metrics["attributes"], PANELS, f"{editor}: edits matched to {delta}"
+        folder / "attributes.png", metrics["attributes"], PANELS, f"{editor}: edits matched to {delta:g} σ"
     )
     if any(f"val_{name}" in history for name in history) and len(history["epoch"]) > 1:
         charts.loss_curves(folder / "losses.png", history, f"{editor}: training")

@@ -4,8 +4,9 @@ MLflow keeps this file as the model's code ("models from code"), the networks be
 this package as it is now, so that the model loads where there is no checkout and nothing is unpickled.
 
 Input, one row per face: ``seed`` (a whole number) or ``w`` (``w_dim`` numbers), and a column per attribute
-with the strength of its edit in standard deviations; what is missing is 0. Output: the edited ``w`` and, with
-the parameter ``return_images``, ``image``: a PNG in base64.
+with the strength of its edit in standard deviations; what is missing is 0. Output: the edited ``w``, for an
+editor of single layers one list of ``w_dim`` numbers for each style input, and, with the parameter
+``return_images``, ``image``: a PNG in base64.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from torch import Tensor
 
 from pipeline.editors import load_editor
 from pipeline.generators import load_generator
+from pipeline.generators.base import per_layer
+from pipeline.pixels import to_pixels
 from pipeline.sampling import draw_styles
 
 BATCH = 16  # images synthesized at once
@@ -47,12 +50,14 @@ class EditorModel(PythonModel):
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         """Edited styles, and images when ``params`` has ``return_images``; see the module."""
-        w = self.styles(model_input)
+        w, num_ws = self.styles(model_input), self.generator.num_ws
+        if self.editor.restricted:
+            w = per_layer(w, num_ws).clone()
         for column in self.editor.columns:
             if column in model_input:
                 strengths = torch.tensor(_numbers(model_input, column).fillna(0.0).to_numpy(dtype=np.float32))
                 moved = strengths != 0  # an editor may change what it is told to leave: it is not asked to
-                w[moved] = self.editor.edit(w[moved], column, strengths[moved])
+                w[moved] = self.editor.edit_styles(w[moved], column, strengths[moved], num_ws)
         output = pd.DataFrame({"w": w.double().tolist()})
         if (params or {}).get("return_images"):
             output["image"] = [
@@ -94,9 +99,8 @@ def _refuse(problem: str) -> None:
 
 def _png(img: Tensor) -> str:
     """``[3, H, W]`` in [-1, 1] as a PNG in base64."""
-    pixels = ((img.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format="PNG")
+    Image.fromarray(to_pixels(img[None])[0]).save(file, format="PNG")
     return base64.b64encode(file.getvalue()).decode()
 
 

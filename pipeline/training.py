@@ -89,11 +89,9 @@ def train_editor(name: str, params: Params, on_epoch: Callable[[Row], None] = la
             folder=str(Path.cwd()),
             settings=settings,
             labels=str(LABELS),
-            columns=tuple(labels.provenance["columns"]),
-            decided=tuple(labels.provenance["decided"]),
             generator=params.generator.weights,
             metric=str(PULLBACK),
-            seed=params.train.seed,
+            seed=params.seed_of(name),
             checkpoint_epochs=params.train.checkpoint_epochs,
             threads=max(1, int(resources.cpus)),
         )
@@ -135,7 +133,7 @@ def _facts(name: str, params: Params, labels: Manifest) -> dict[str, Any]:
     return {
         "editor": name,
         "settings": asdict(params.editor_settings(name)),
-        "seed": params.train.seed,
+        "seed": params.seed_of(name),
         "labels": labels.digest,
         "metric": sha256(metric) if metric.is_file() else None,
         "generator": weights_digest(params.generator.weights),

@@ -23,13 +23,12 @@ import torch
 from ray.train.torch import TorchTrainer
 
 from pipeline.cluster import Fit
-from pipeline.data import read_table, to_tensors
-from pipeline.editors import EditingData, Editor, FitContext, editor_class, save_editor
+from pipeline.editors import Editor, FitContext, editor_class, save_editor
 from pipeline.errors import PipelineError
 from pipeline.generators import load_generator
 from pipeline.generators.pullback import load_metric
-from pipeline.loop import Loop
-from pipeline.rows import Split
+from pipeline.loop import Loop, peak_mib
+from pipeline.splits import read_split
 from pipeline.weights import CONFIG, WEIGHTS
 
 STATE = "state.pt"
@@ -48,8 +47,6 @@ class Job:
         folder: the project's root; the other paths are relative to it.
         settings: the editor's settings.
         labels: the data folder.
-        columns: the attributes to edit.
-        decided: which of them are decisions (see :class:`EditingData`).
         generator: the generator's folder.
         metric: the folder of the pull-back metric.
         seed: of initial weights and of the order of batches.
@@ -60,8 +57,6 @@ class Job:
     folder: str
     settings: Any
     labels: str
-    columns: tuple[str, ...]
-    decided: tuple[str, ...]
     generator: str
     metric: str
     seed: int
@@ -154,7 +149,7 @@ def _train(job: Job) -> dict[str, Any]:
     torch.backends.cudnn.deterministic = True
     torch.manual_seed(job.seed)
 
-    train, val = (_read(job, split, device) for split in ("train", "val"))
+    train, val = (read_split(job.labels, split, device) for split in ("train", "val"))
     frozen = FitContext(
         load_generator=lambda: load_generator(job.generator, device),
         load_metric=lambda: load_metric(job.metric),
@@ -164,7 +159,7 @@ def _train(job: Job) -> dict[str, Any]:
     objective = editor.objective(job.settings, frozen)
     built = time.monotonic() - started
     if objective is None:
-        return _outcome(editor, [{"epoch": 0, "seconds": built}])
+        return _outcome(editor, [{"epoch": 0, "seconds": built, "peak_mib": peak_mib(device)}])
 
     objective.to(device)
     forward = ray.train.torch.prepare_model(objective, parallel_strategy_kwargs={"broadcast_buffers": False})
@@ -179,17 +174,6 @@ def _train(job: Job) -> dict[str, Any]:
     loop.load_best()
     loop.history[0]["seconds"] += built
     return _outcome(objective.editor, loop.history)
-
-
-def _read(job: Job, split: Split, device: torch.device) -> EditingData:
-    """One split, whole, on the device."""
-    table = read_table(job.labels, ["w", *job.columns], split)
-    if table.num_rows == 0:
-        raise PipelineError(
-            f"expected rows of the split {split!r}, got none, in {job.labels}: raise sample.count"
-        )
-    w, attrs = to_tensors(table, job.columns)
-    return EditingData(w.to(device), attrs.to(device), job.columns, job.decided)
 
 
 def _report(loop: Loop, row: dict[str, float], save: bool) -> None:

@@ -10,9 +10,13 @@ import pytest
 import yaml
 
 from pipeline import paths
+from pipeline.cli.compose import compose
+from pipeline.config import load_params
 
 ROOT = Path(__file__).parents[1]
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+FOLDER = ROOT / "comparisons/peers"
+PEERS: dict[str, dict[str, Any]] = yaml.safe_load((FOLDER / "dvc.yaml").read_text())["stages"]
 
 # Modules that never change what a stage makes: how parameters are read (their values are dependencies), what
 # people see, where stages run.
@@ -23,6 +27,8 @@ BESIDE = {
         "cluster",
         "config",
         "console",
+        "editors/flow_settings",
+        "editors/peer_settings",
         "editors/settings",
         "errors",
         "local_head",
@@ -36,7 +42,19 @@ BESIDE = {
 }
 # Read as files rather than imported.
 LOADED = {"pipeline/explorer.html", "pipeline/serving_model.py"}
-KINDS = {"pipeline/editors/style_ae.py", "pipeline/editors/interfacegan.py"}
+KINDS = {
+    f"pipeline/editors/{kind}.py"
+    for kind in (
+        "disentangler",
+        "interfacegan",
+        "mean_difference",
+        "partial_effect",
+        "plugen",
+        "ridge",
+        "style_ae",
+        "style_flow",
+    )
+}
 # What editors import to be trained; a trained one is its tensors and its own file.
 TRAINING = {f"pipeline/editors/{name}.py" for name in ("losses", "probe", "style_ae_training")} | {
     "pipeline/generators/low_rank.py",
@@ -113,7 +131,7 @@ def outputs(stage: str) -> dict[str, dict[str, Any]]:
 
 def test_outputs_are_where_the_stages_write() -> None:
     made = {path.replace("${key}", "ED") for stage in STAGES for path in outputs(stage)}
-    folders = [paths.LATENTS, paths.LABELS, paths.PULLBACK, paths.COMPARE, paths.PUBLISH]
+    folders = [paths.LATENTS, paths.LABELS, paths.PULLBACK, paths.COMPARE, paths.PUBLISH, paths.RECORD]
     assert {path.as_posix() for path in folders} <= made
     per_editor = {Path(path).parent for path in made - {path.as_posix() for path in folders}}
     assert per_editor == {paths.editor_folder("ED"), paths.report_folder("ED")}
@@ -127,3 +145,55 @@ def test_every_section_of_the_parameters_belongs_to_a_stage() -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     used = {name.partition(".")[0] for stage in STAGES for name in body(stage)["params"]}
     assert params.keys() - {"cluster"} == used
+
+
+def seen_from_peers(text: str) -> str:
+    """A dependency, output or command of the pipeline, as the comparison in its folder has it.
+
+    There an editor has a training for each seed, and depends on the code of all editors.
+    """
+    if text.startswith("pipeline/editors/"):
+        return "../../pipeline/editors"
+    name = "${item.editor}" if text.startswith("editor.") else "${item.editor}@${item.seed}"
+    return ("../../" if text.startswith(("pipeline/", "stages/")) else "") + text.replace("${key}", name)
+
+
+def test_the_comparison_of_peers_has_the_stages_of_the_pipeline() -> None:
+    assert list(PEERS) == [stage for stage in STAGES if stage != "publish"]
+    of_every_editor = {stage for stage in STAGES if "foreach" in STAGES[stage]}
+    matrix = {"editor": "${editor}", "seed": "${compare.seeds}"}
+    assert {stage: PEERS[stage]["matrix"] for stage in PEERS if "matrix" in PEERS[stage]} == dict.fromkeys(
+        of_every_editor, matrix
+    )
+
+
+@pytest.mark.parametrize("stage", PEERS)
+def test_a_stage_of_the_comparison_is_that_of_the_pipeline(stage: str) -> None:
+    peer, own = PEERS[stage], body(stage)
+    assert peer["cmd"] == f"PYTHONPATH=../.. {seen_from_peers(own['cmd'])}"
+    for key in ("params", "deps"):
+        assert peer[key] == list(dict.fromkeys(map(seen_from_peers, own[key]))), key
+    committed = {"cache": False} if stage == "compare" else {}
+    for key in ("outs", "metrics", "plots"):
+        expected = [
+            {seen_from_peers(path): options | committed for path, options in out.items()}
+            for out in own.get(key, [])
+        ]
+        assert peer.get(key, []) == expected, key
+
+
+def test_the_comparison_of_peers_composes_for_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    compose(out=tmp_path / "params.yaml", config="peers")
+    params = load_params(tmp_path / "params.yaml")
+    assert list(params.editor)[0] == "styleae" and len(params.editor) >= 7
+    assert {settings.kind for settings in params.editor.values()} == {Path(kind).stem for kind in KINDS}
+    assert params.compare.seeds and params.evaluate.sides == "both"
+    networks = params.labeler
+    for folder in (params.generator.weights, networks.weights, networks.judge, networks.identity):
+        assert (FOLDER / folder / "config.json").is_file(), folder
+    base = load_params(ROOT / "params.yaml")
+    assert params.publish.experiment != base.publish.experiment  # in the same store
+    assert (FOLDER / params.tracking.artifacts).resolve() == (ROOT / base.tracking.artifacts).resolve()

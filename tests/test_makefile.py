@@ -86,10 +86,13 @@ def test_test_runs_style_types_and_tests_in_this_order(checkout):
 
 def test_help_names_every_command(checkout):
     done = subprocess.run(["make", "help"], cwd=checkout, capture_output=True, text=True, check=True)
-    assert re.findall(r"make (\w+)", done.stdout) == [
+    assert re.findall(r"make ([\w-]+)", done.stdout) == [
         "help",
         "repro",
         "test",
+        "compare",
+        "compare-full",
+        "ablate",
         "bench",
         "ui",
         "install",

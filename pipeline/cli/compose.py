@@ -15,7 +15,10 @@ from pipeline.errors import PipelineError
 
 
 def compose(
-    overrides: Sequence[str] = (), out: str | Path = "params.yaml", conf: str | Path = "conf"
+    overrides: Sequence[str] = (),
+    out: str | Path = "params.yaml",
+    conf: str | Path = "conf",
+    config: str = "config",
 ) -> None:
     """Write what Hydra composes, in the form in which ``dvc exp run`` writes it; checked before it is kept.
 
@@ -23,6 +26,7 @@ def compose(
         overrides: Hydra overrides, such as ``"editor=[styleae]"``.
         out: the file to write.
         conf: the folder of the groups.
+        config: the file in it to begin with, without its ending.
 
     Raises:
         PipelineError: when Hydra refuses, or the composed values are not valid parameters; ``out`` stays.
@@ -36,7 +40,7 @@ def compose(
         composed = Path(scratch) / "params.yaml"
         try:
             compose_and_dump(
-                composed, str(Path(conf).resolve()), None, "config", str(Path.cwd()), list(overrides)
+                composed, str(Path(conf).resolve()), None, config, str(Path.cwd()), list(overrides)
             )
         except (HydraException, OmegaConfBaseException) as error:
             raise PipelineError(f"expected a configuration from {conf}/, got an error: {error}") from None

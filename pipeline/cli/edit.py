@@ -20,6 +20,7 @@ from pipeline.editors.base import Editor
 from pipeline.errors import PipelineError
 from pipeline.generators import load_generator
 from pipeline.labelers import load_labeler
+from pipeline.pixels import to_pixels
 from pipeline.sampling import draw_styles
 from pipeline.sections import SEED_MAX
 
@@ -80,8 +81,9 @@ def edit(model: str, seed: int, edits: Sequence[tuple[str, float]], out: Path) -
     origin = params.generator
     before = after = draw_styles(generator, seed, [0], origin.truncation_psi, origin.class_label)
     for column, strength in named:
-        after = editor.edit(after, column, strength)
-    _picture(generator.synthesize(torch.cat([before, after]))).save(out)
+        after = editor.edit_styles(after, column, strength, generator.num_ws)
+    ws = torch.cat([generator.broadcast(before), generator.broadcast(after)])
+    _picture(generator.synthesis(ws)).save(out)
     done = ", ".join(f"{column} {strength:+g} σ" for column, strength in named) or "nothing changed"
     console.result(f"{out}: before | after, seed {seed}, {done}")
 
@@ -109,8 +111,7 @@ def _column(name: str, editor: Editor, params: Params) -> str:
 
 def _picture(img: Tensor) -> Image.Image:
     """Images ``[N, 3, H, W]`` in [-1, 1] side by side, small ones enlarged."""
-    pixels = ((img.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
-    faces = [Image.fromarray(face) for face in pixels]
+    faces = [Image.fromarray(face) for face in to_pixels(img)]
     if faces[0].width < SMALL:
         faces = [
             face.resize((face.width * ZOOM, face.height * ZOOM), Image.Resampling.LANCZOS) for face in faces

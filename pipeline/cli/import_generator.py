@@ -20,6 +20,7 @@ from pipeline.data import new_folder
 from pipeline.errors import PipelineError
 from pipeline.figures import CELL, mosaic
 from pipeline.generators import Generator, load_generator
+from pipeline.pixels import to_pixels
 from pipeline.sampling import draw_styles
 from pipeline.weights import CONFIG, WEIGHTS, save_config, save_weights, sha256
 
@@ -80,8 +81,7 @@ def _sheet(generator: Generator, count: int) -> NDArray[np.uint8]:
     with console.progress(count, "samples") as bar:
         for i in range(count):
             img = generator.synthesize(draw_styles(generator, SEED, [i], TRUNCATION))
-            pixels = ((img.clamp(-1, 1) + 1) * 127.5).round().byte()
-            images.append(pixels[0].permute(1, 2, 0).numpy())
+            images.append(to_pixels(img)[0])
             bar.advance()
     columns = math.isqrt(count - 1) + 1
     blank = np.full_like(images[0], 255)

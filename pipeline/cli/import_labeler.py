@@ -15,9 +15,9 @@ from pipeline.attributes import nearest_name
 from pipeline.config import LabelerParams, Params, load_params
 from pipeline.errors import PipelineError
 from pipeline.generators import load_generator
-from pipeline.importing.labelers import import_classifier, import_embedder
+from pipeline.importing.labelers import import_classifier, import_embedder, import_perceptual
 from pipeline.labelers import Labeler
-from pipeline.labelers.checking import suspicious_embeddings, suspicious_outputs
+from pipeline.labelers.checking import suspicious_embeddings, suspicious_features, suspicious_outputs
 from pipeline.sampling import draw_styles
 from pipeline.sections import SectionError, build_section
 
@@ -40,7 +40,7 @@ def import_labeler(name: str | None = None, conf: str | Path = "conf") -> None:
     params = load_params()
     labeler = params.labeler if name is None else _declared(name, Path(conf))
     sources = labeler.sources
-    if not (sources.weights or sources.judge or sources.identity):
+    if not (sources.weights or sources.judge or sources.identity or sources.perceptual):
         raise PipelineError(
             "expected classifiers to import, got none, in labeler.sources: declare them, or take a set with "
             "--labeler, such as clip_ffhq"
@@ -60,6 +60,14 @@ def import_labeler(name: str | None = None, conf: str | Path = "conf") -> None:
             vectors = torch.cat([embedder(batch) for batch in img.split(BATCH)])
             console.result(f"embeddings of width {vectors.shape[1]}")
             _warn([*doubts, *suspicious_embeddings(vectors)])
+    if sources.perceptual and labeler.perceptual:
+        with console.stage(f"perceptual: {labeler.perceptual}"):
+            perceptual = import_perceptual(sources.perceptual, labeler.perceptual)
+            features = torch.cat([perceptual(batch) for batch in img.split(BATCH)])
+            distances = torch.pdist(features.double()).square()
+            ends = f"{distances.min():.3g} to {distances.max():.3g} apart"
+            console.result(f"{features.shape[1]:,} features; {len(img)} images are {ends}")
+            _warn(suspicious_features(distances))
 
 
 def _declared(name: str, conf: Path) -> LabelerParams:

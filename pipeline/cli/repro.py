@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["repro"]
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.checks import check_networks
@@ -18,12 +18,13 @@ from pipeline.local_head import shared_local
 from pipeline.paths import COMPARE
 
 
-def repro(targets: Sequence[str] = (), force: bool = False) -> None:
+def repro(targets: Sequence[str] = (), force: bool = False, show: Callable[[], None] = summarise) -> None:
     """Check the parameters and the networks, run ``dvc repro``, print the summary.
 
     Arguments:
         targets: stages of ``dvc.yaml``; none means all.
         force: run stages that are up to date, too.
+        show: prints the summary, where there is a comparison.
 
     Raises:
         PipelineError: when a check or a stage fails, or the folder is no repository.
@@ -36,7 +37,7 @@ def repro(targets: Sequence[str] = (), force: bool = False) -> None:
     if status:
         raise PipelineError("a stage failed, see above: mend what it says and run the same command again")
     if COMPARE.is_dir():
-        summarise()
+        show()
 
 
 def _require_repository() -> None:

@@ -10,15 +10,14 @@ from typing import cast
 
 from pipeline import console
 from pipeline.config import load_params
-from pipeline.data import read_manifest, read_table, to_tensors
-from pipeline.editors import EditingData, FitContext, Objective, editor_class, save_editor
+from pipeline.editors import FitContext, Objective, editor_class, save_editor
 from pipeline.errors import PipelineError
 from pipeline.generators import load_generator
 from pipeline.generators.pullback import load_metric
 from pipeline.loop import LoopSettings
 from pipeline.members import train_members
 from pipeline.paths import LABELS, PULLBACK
-from pipeline.rows import Split
+from pipeline.splits import read_split
 
 
 def train_seeds(name: str, count: int, out: Path) -> None:
@@ -41,7 +40,7 @@ def train_seeds(name: str, count: int, out: Path) -> None:
     if count < 1:
         raise PipelineError(f"expected at least one seed, got --count {count}: raise it")
     seeds = range(params.train.seed, params.train.seed + count)
-    train, val = _read("train"), _read("val")
+    train, val = read_split(LABELS, "train"), read_split(LABELS, "val")
     context = FitContext(
         load_generator=lambda: load_generator(params.generator.weights),
         load_metric=lambda: load_metric(PULLBACK),
@@ -60,10 +59,3 @@ def train_seeds(name: str, count: int, out: Path) -> None:
     console.table(["seed", "validation loss"], [(s, f"{x:.4f}") for s, x in zip(seeds, losses, strict=True)])
     spread = statistics.stdev(losses) if count > 1 else 0.0
     console.result(f"mean {statistics.mean(losses):.4f}, standard deviation {spread:.4f}; editors in {out}")
-
-
-def _read(split: Split) -> EditingData:
-    """One split of the labels."""
-    provenance = read_manifest(LABELS).provenance
-    columns, decided = (tuple(provenance[name]) for name in ("columns", "decided"))
-    return EditingData(*to_tensors(read_table(LABELS, ["w", *columns], split), columns), columns, decided)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["summarise"]
+__all__ = ["show_table", "summarise"]
 
 import csv
 from collections.abc import Sequence
 
 from pipeline import console
+from pipeline.comparing.tables import COLUMNS
 from pipeline.config import load_params
 from pipeline.errors import PipelineError
 from pipeline.paths import COMPARE, report_folder
@@ -27,15 +28,7 @@ def summarise() -> None:
     Raises:
         PipelineError: when the pipeline has not run to its end.
     """
-    path = COMPARE / "table.csv"
-    if not path.is_file():
-        raise PipelineError(f"expected the table of a finished run, got none, in {path}: run `make repro`")
-    with open(path, newline="") as file:
-        heading, *rows = csv.reader(file)
-    console.console.print()
-    names, *metrics = zip(heading, *rows, strict=True)  # a row for each metric: names never have to be cut
-    shown = [m for m in metrics if not m[0].endswith(("_low", "_high"))]  # the intervals stand in table.md
-    console.table(["", *names[1:]], [[m[0], *map(_shorten, m[1:])] for m in shown])
+    show_table()
     editors = list(load_params().editor)
     console.console.print("\n[bold]Pictures[/]")
     for place in _pictures(editors):
@@ -45,9 +38,31 @@ def summarise() -> None:
         console.console.print(f"  [cyan]{command.format(editor=editors[0])}[/]  [dim]{purpose}[/]")
 
 
+def show_table() -> None:
+    """Print the short table of the comparison: ``compare.columns``, or the usual ones.
+
+    Raises:
+        PipelineError: when there is no comparison.
+    """
+    path = COMPARE / "table.csv"
+    if not path.is_file():
+        raise PipelineError(f"expected the table of a finished run, got none, in {path}: run `make repro`")
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns = [name for name in load_params().compare.columns or COLUMNS if name in rows[0]]
+    console.console.print()
+    # A row for each metric: names never have to be cut. The intervals stand in table.md.
+    cells = [[name, *(_shorten(row[name]) for row in rows)] for name in columns]
+    console.table(["", *(row["editor"] for row in rows)], cells)
+
+
 def _pictures(editors: Sequence[str]) -> list[str]:
     """The pages and pictures that are there, each with what it shows."""
-    places = [(COMPARE / "edits.png", "all editors side by side")]
+    places = [
+        (COMPARE / "report.md", "every number, with pictures and what went wrong"),
+        (COMPARE / "explorer.html", "two editors side by side, in any browser"),
+        (COMPARE / "figures", "all editors under the same edits"),
+    ]
     for editor in editors:
         places.append((report_folder(editor) / "explorer.html", "sliders, in any browser"))
         places.append((report_folder(editor) / "figures", "grids, strips, heat map"))

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 __all__ = [
+    "Disentangler",
     "EditingData",
     "Editor",
     "FitContext",
     "InterFaceGAN",
+    "MeanDifference",
     "Objective",
+    "PartialEffect",
+    "PluGeN",
+    "RidgeDirections",
     "StyleAE",
+    "StyleFlow",
     "editor_class",
     "load_editor",
     "save_editor",
@@ -20,12 +26,30 @@ import torch
 
 from pipeline.attributes import nearest_name
 from pipeline.editors.base import EditingData, Editor, FitContext, Objective
+from pipeline.editors.disentangler import Disentangler
 from pipeline.editors.interfacegan import InterFaceGAN
+from pipeline.editors.mean_difference import MeanDifference
+from pipeline.editors.partial_effect import PartialEffect
+from pipeline.editors.plugen import PluGeN
+from pipeline.editors.ridge import RidgeDirections
 from pipeline.editors.style_ae import StyleAE
+from pipeline.editors.style_flow import StyleFlow
 from pipeline.errors import PipelineError
 from pipeline.weights import CONFIG, load_weights, save_weights
 
-EDITORS: dict[str, type[Editor]] = {editor.kind: editor for editor in (StyleAE, InterFaceGAN)}
+EDITORS: dict[str, type[Editor]] = {
+    editor.kind: editor
+    for editor in (
+        StyleAE,
+        InterFaceGAN,
+        StyleFlow,
+        PluGeN,
+        Disentangler,
+        MeanDifference,
+        PartialEffect,
+        RidgeDirections,
+    )
+}
 
 
 def editor_class(kind: str) -> type[Editor]:

@@ -8,14 +8,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.attributes import nearest_name
+from pipeline.editors.style_layers import StyleLayers, layer_runs, layer_slice
 from pipeline.errors import PipelineError
-from pipeline.generators.base import Generator
+from pipeline.generators.base import Generator, per_layer
 from pipeline.generators.low_rank import Metric
 
 Rows = dict[str, Tensor]
@@ -67,9 +69,11 @@ class Objective(nn.Module, ABC):
 
     Attributes:
         editor: the editor that is trained, a sub-module.
+        gradient_clip: largest norm of a step's gradient over all weights together; ``None`` for any.
     """
 
     editor: Editor
+    gradient_clip: float | None = None
 
     def rows(self, data: EditingData) -> Rows:
         """What the loss needs of each row, computed once for a whole split, before the training."""
@@ -95,11 +99,14 @@ class Editor(nn.Module, ABC):
         kind: the name of the method in ``params.yaml`` and ``config.json``.
         columns: the K editable columns: an attribute, or a class of a categorical one.
         w_dim: width of the style vector.
+        style_layers: for single attributes the style inputs that their edits change, the first and the last
+            of 18; the others' change all. Names that ``columns`` does not have have no effect.
     """
 
     kind: ClassVar[str]
     columns: tuple[str, ...]
     w_dim: int
+    style_layers: StyleLayers = MappingProxyType({})
 
     @classmethod
     @abstractmethod
@@ -128,6 +135,56 @@ class Editor(nn.Module, ABC):
     @abstractmethod
     def edit(self, w: Tensor, attribute: str, strength: float | Tensor) -> Tensor:
         """Move one attribute by ``strength`` (a number, or ``[N]``); batch, dtype and device are kept."""
+
+    def edit_styles(self, styles: Tensor, attribute: str, strength: float | Tensor, num_ws: int) -> Tensor:
+        """Move one attribute in those style inputs of a generator that it is restricted to.
+
+        Arguments:
+            styles: style vectors ``[N, w_dim]``, or per layer ``[N, num_ws, w_dim]``; each layer is edited as
+                a style vector of its own.
+            attribute: one of ``columns``.
+            strength: a number, or ``[N]``.
+            num_ws: number of the generator's style inputs.
+
+        Returns:
+            ``[N, num_ws, w_dim]``, with the layers outside the attribute's range as they were; for style
+            vectors and an attribute without a range, what :meth:`edit` gives.
+        """
+        places = self.style_layers.get(attribute.partition(".")[0])  # of a class, its attribute's
+        if styles.ndim == 2 and places is None:
+            return self.edit(styles, attribute, strength)
+        ws = per_layer(styles, num_ws)
+        layers = layer_slice(places, num_ws) if places else slice(0, num_ws)
+        inside = ws[:, layers]
+        starts, run = layer_runs(inside)  # equal layers are edited once
+        strengths = offsets(strength, ws).expand(-1, len(starts)).flatten()
+        edited = self.edit(inside[:, starts].flatten(0, 1), attribute, strengths)
+        edited = edited.unflatten(0, (len(ws), len(starts)))[:, run]
+        return torch.cat([ws[:, : layers.start], edited, ws[:, layers.stop :]], dim=1)
+
+    def edit_rows(self, styles: Tensor, column: Tensor, strength: Tensor, num_ws: int) -> Tensor:
+        """Each row of ``styles`` with its own attribute moved, as :meth:`edit_styles` does it.
+
+        Arguments:
+            styles: ``[N, w_dim]`` or ``[N, num_ws, w_dim]``.
+            column: the places of attributes in ``columns``, ``[N]``.
+            strength: ``[N]``.
+            num_ws: number of the generator's style inputs.
+
+        Returns:
+            ``[N, num_ws, w_dim]`` if the editor is :attr:`restricted`, otherwise the shape of ``styles``.
+        """
+        edited = (per_layer(styles, num_ws) if self.restricted else styles).clone()
+        for k in column.unique().tolist():
+            rows = column == k
+            moved = strength[rows].to(styles)
+            edited[rows] = self.edit_styles(edited[rows], self.columns[k], moved, num_ws)
+        return edited
+
+    @property
+    def restricted(self) -> bool:
+        """Whether edits of any attribute change only some style inputs, and so give per-layer styles."""
+        return any(column.partition(".")[0] in self.style_layers for column in self.columns)
 
     @abstractmethod
     def config(self) -> dict[str, Any]:

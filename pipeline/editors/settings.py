@@ -4,9 +4,11 @@ from __future__ import annotations
 
 __all__ = ["InterfaceGANParams", "StyleAEParams"]
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
+from pipeline.editors.style_layers import StyleLayers, require_layers
 from pipeline.sections import require
 
 
@@ -34,6 +36,9 @@ class StyleAEParams:
         repeats: how a categorical attribute stands in the code: 0, one coordinate for each class with its
             standardised score; N of at least 1, the class as a one-hot vector with each of its coordinates N
             times (the paper's variant for AFHQ, 50 times there), which needs ``start: orthogonal``.
+        style_layers: for single attributes the style inputs that their edits change, the first and the last
+            of 18, scaled to the generator's number; the others' change all (the paper: all do). Training does
+            not know of it. Names that the labeler does not have have no effect.
         layers: hidden layers of the encoder, and of the decoder.
         width: units of a hidden layer.
         attribute_weight: λ, the share of the attribute loss; reconstruction has 1 - λ.
@@ -43,8 +48,11 @@ class StyleAEParams:
         preserve_weight: weight of the same loss on the other attributes (paper: 0).
         cycle_weight: weight of the cycle loss: an edited w must encode to the edited code (paper: 0).
         move_weight: weight of the squared length of an edit in the pull-back metric (paper: 0).
-        rarity_weight: weight of the squared length of an edit in standard deviations of the training
-            styles, which keeps edits where styles are (paper: 0).
+        natural_weight: weight of the squared distance of an edit, in standard deviations of the training
+            styles, from how styles differ that differ in this attribute alone (paper: 0). Little of it leaves
+            an attribute the smallest change that shows, much of it the most natural one.
+        natural_scale: for single attributes a factor to that weight. A name that the labeler does not have
+            has no effect: one table serves several labelers.
         probes: number of probes in the ensemble behind ``edit_weight`` and ``preserve_weight``.
         probe_epochs: epochs that the probes are fitted for before training.
         epochs: most epochs of training.
@@ -63,6 +71,7 @@ class StyleAEParams:
     start: Literal["orthogonal", "linear"] = "linear"
     residual: bool = True
     repeats: int = 0
+    style_layers: StyleLayers = field(default_factory=dict)
     layers: int = 3
     width: int = 256
     attribute_weight: float = 0.3
@@ -72,7 +81,8 @@ class StyleAEParams:
     preserve_weight: float = 10.0
     cycle_weight: float = 0.1
     move_weight: float = 0.03
-    rarity_weight: float = 0.03
+    natural_weight: float = 0.3
+    natural_scale: Mapping[str, float] = field(default_factory=dict)
     probes: int = 2
     probe_epochs: int = 5
     epochs: int = 8
@@ -92,7 +102,7 @@ class StyleAEParams:
     def trains_on_edits(self) -> bool:
         """Whether any term needs training edits."""
         return any(
-            (self.edit_weight, self.preserve_weight, self.cycle_weight, self.move_weight, self.rarity_weight)
+            (self.edit_weight, self.preserve_weight, self.cycle_weight, self.move_weight, self.natural_weight)
         )
 
     def __post_init__(self) -> None:
@@ -103,8 +113,9 @@ class StyleAEParams:
         require(
             self, "hinge_weight", "edit_weight", "preserve_weight", "cycle_weight", "move_weight", at_least=0
         )
-        require(self, "rarity_weight", "repeats", "polish_epochs", "image_resolution", at_least=0)
+        require(self, "natural_weight", "repeats", "polish_epochs", "image_resolution", at_least=0)
         require(self, "learning_rate", above=0)
+        require_layers(self.style_layers)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,7 @@ References:
 
 Deviations:
     The settings ``coordinates: w``, ``reconstruction: image``, ``start: orthogonal``, ``residual: false``,
-    ``schedule: constant`` and weights 0 for the edit, preserve, cycle, move and rarity terms give the
+    ``schedule: constant`` and weights 0 for the edit, preserve, cycle, move and natural terms give the
     published method, but for these: initial weights are orthogonal and biases 0, so that an untrained
     autoencoder is exactly the identity (the authors: transposed Xavier weights, which is only near it); the
     hinge compares the image with its reconstruction (the authors: with a randomly perturbed reconstruction);
@@ -31,6 +31,7 @@ from pipeline.attributes import class_groups, same_attribute
 from pipeline.editors.base import EditingData, Editor, FitContext, offsets
 from pipeline.editors.settings import StyleAEParams
 from pipeline.editors.style_ae_training import StyleAEObjective, TrainingAids, linear_basis, training_aids
+from pipeline.editors.style_layers import StyleLayers
 from pipeline.errors import PipelineError
 from pipeline.generators.low_rank import Metric
 from pipeline.generators.pullback import whitening
@@ -51,6 +52,7 @@ class StyleAE(Editor):
         visible: whether the network works in visible coordinates.
         residual: whether an edit adds the decoded difference to w.
         repeats: how often each class of a categorical attribute stands in the code; 0 for once, as a score.
+        style_layers: see :class:`pipeline.editors.base.Editor`; ``None`` for whole styles.
 
     Attributes:
         owners: the column of each of the first A code coordinates, the attribute coordinates.
@@ -75,11 +77,13 @@ class StyleAE(Editor):
         visible: bool = True,
         residual: bool = True,
         repeats: int = 0,
+        style_layers: StyleLayers | None = None,
     ) -> None:
         super().__init__()
         self.columns, self.w_dim, self.rank = columns, w_dim, rank
         self.layers, self.width, self.visible, self.residual = layers, width, visible, residual
         self.repeats, self.classes = repeats, class_groups(columns)
+        self.style_layers = {name: (first, last) for name, (first, last) in (style_layers or {}).items()}
         self.owners = [
             k for k in range(len(columns)) for _ in range(max(1, repeats) if self.classes[k] else 1)
         ]
@@ -100,9 +104,16 @@ class StyleAE(Editor):
         visible = settings.coordinates == "visible"
         w_dim, hidden = data.w.shape[1], (settings.layers, settings.width)
         rank = min(settings.rank, w_dim) if visible else w_dim
-        editor = cls(data.columns, w_dim, rank, *hidden, visible, settings.residual, settings.repeats).to(
-            data.w
-        )
+        editor = cls(
+            data.columns,
+            w_dim,
+            rank,
+            *hidden,
+            visible,
+            settings.residual,
+            settings.repeats,
+            settings.style_layers,
+        ).to(data.w)
         editor._take_attributes(editor.one_hot(data.attrs))
         editor._refuse_code(settings)
         if visible:
@@ -196,7 +207,7 @@ class StyleAE(Editor):
 
     def config(self) -> dict[str, Any]:
         """The constructor arguments, and the kind as ``architecture``."""
-        fields = ("w_dim", "rank", "layers", "width", "visible", "residual", "repeats")
+        fields = ("w_dim", "rank", "layers", "width", "visible", "residual", "repeats", "style_layers")
         return {"architecture": self.kind, "columns": list(self.columns)} | {
             name: getattr(self, name) for name in fields
         }
@@ -244,6 +255,8 @@ class StyleAE(Editor):
         """The principal components of w in the pull-back metric: what changes images most over the samples.
 
         They are scaled to unit mean square with their proportions kept, so that distance is pixel distance.
+        Of all differences of w with the same coordinates, which look alike, ``inverse`` gives the one that is
+        most usual among the samples: their regression on the coordinates, which are uncorrelated.
         """
         found = whitening(metric, energy=ENERGY)
         if len(found.factor) < self.rank:  # a few directions hold nearly all of the energy
@@ -253,7 +266,10 @@ class StyleAE(Editor):
         basis = _descending_eigenvectors(y.T @ y)[:, : self.rank]
         scale = (y @ basis).square().mean().sqrt()
         self.factor.copy_(basis.T @ found.factor / scale)
-        self.inverse.copy_(found.inverse @ basis * scale)
+        y = y @ basis / scale
+        variance = y.square().mean(dim=0)
+        usual = (w - self.center).double().T @ y / len(y)
+        self.inverse.copy_(usual / variance.clamp_min(torch.finfo(variance.dtype).tiny))
 
 
 def _descending_eigenvectors(square: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 A training edit moves one attribute of each sample to a value drawn from that attribute's marginal. Then
 frozen probes must read the new value (edit) and the old ones elsewhere (preserve), the edited style must
-encode to the edited code (cycle), be near the original in images (move), and go where training styles go
-(rarity). None of these terms calls the generator.
+encode to the edited code (cycle), be near the original in images (move), and differ from it as training
+styles differ that differ in this attribute alone (natural). None of these terms calls the generator.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pipeline.generators.pullback import whitening
 if TYPE_CHECKING:
     from pipeline.editors.style_ae import StyleAE
 
-EDIT_TERMS = ("edit", "preserve", "cycle", "move", "rarity")
+EDIT_TERMS = ("edit", "preserve", "cycle", "move", "natural")
 FLOOR = 1e-3  # share of the mean variance below which a direction counts as never varying
 LEVELS = 256  # quantiles that stand for an attribute's marginal
 LONGEST = 2.5  # training edits move an attribute by at most this many standard deviations
@@ -41,11 +41,13 @@ class TrainingAids:
         probes: readers of attributes in the network's own coordinates.
         marginals: sorted normalised attributes ``[LEVELS, K]``, to draw edit targets from.
         spread: standard deviation of each coordinate over the training split, ``[rank]``.
+        natural: how samples differ that differ in one attribute alone, by one deviation, ``[K, rank]``.
     """
 
     probes: ProbeEnsemble
     marginals: Tensor
     spread: Tensor
+    natural: Tensor
 
 
 def training_aids(settings: StyleAEParams, y: Tensor, attrs: Tensor, seed: int) -> TrainingAids:
@@ -63,7 +65,18 @@ def training_aids(settings: StyleAEParams, y: Tensor, attrs: Tensor, seed: int) 
         probes=fit_probes(y, attrs, settings.probes, settings.probe_epochs, seed),
         marginals=torch.quantile(attrs, levels, dim=0),
         spread=variance.clamp_min(FLOOR * variance.mean()).sqrt(),
+        natural=natural_moves(y, attrs),
     )
+
+
+def natural_moves(y: Tensor, attrs: Tensor) -> Tensor:
+    """The partial effect of each attribute: coefficients ``[K, rank]`` of the regression attributes → ``y``.
+
+    Unlike the difference between the means with and without an attribute it leaves out what comes along with
+    the others.
+    """
+    x, a = (y - y.mean(dim=0)).double(), (attrs - attrs.mean(dim=0)).double()
+    return torch.linalg.lstsq(a, x).solution.float()
 
 
 def linear_basis(y: Tensor, attrs: Tensor) -> Tensor:
@@ -106,6 +119,8 @@ class StyleAEObjective(Objective):
     first: Tensor
     marginals: Tensor
     spread: Tensor
+    natural: Tensor
+    natural_scale: Tensor
 
     def __init__(
         self,
@@ -130,6 +145,9 @@ class StyleAEObjective(Objective):
             self.register_buffer("first", torch.tensor(first, device=aids.marginals.device))
             self.register_buffer("marginals", aids.marginals)
             self.register_buffer("spread", aids.spread)
+            self.register_buffer("natural", aids.natural)
+            scale = [settings.natural_scale.get(name, 1.0) for name in editor.columns]
+            self.register_buffer("natural_scale", torch.tensor(scale).to(aids.spread))
 
     @torch.no_grad()
     def rows(self, data: EditingData) -> Rows:
@@ -160,7 +178,7 @@ class StyleAEObjective(Objective):
             decoded, moved = editor.decoder(torch.cat([code, target_code])).chunk(2)
             y_edited = y + moved - decoded if editor.residual else moved
             target = rows["before"].transpose(0, 1) + (edited * step) @ editor.follow
-            parts = self._edits(y, y_edited, target_code, target, edited)
+            parts = self._edits(y, y_edited, target_code, target, edited, step)
             weights = {name: getattr(settings, f"{name}_weight") for name in EDIT_TERMS}
         ramp = min(1.0, progress / settings.lambda_ramp) if settings.lambda_ramp else 1.0
         share = settings.attribute_weight * ramp
@@ -191,17 +209,18 @@ class StyleAEObjective(Objective):
         return {"reconstruction": losses.w_loss(y, decoded)}, {"reconstruction": 1.0}
 
     def _edits(
-        self, y: Tensor, y_edited: Tensor, target_code: Tensor, target: Tensor, edited: Tensor
+        self, y: Tensor, y_edited: Tensor, target_code: Tensor, target: Tensor, edited: Tensor, step: Tensor
     ) -> dict[str, Tensor]:
         """The terms on one edit of each sample."""
         assert self.probes is not None
         read = self.probes(y_edited)
+        unnatural = (y_edited - y - (edited * step) @ self.natural) / self.spread
         return {
             "edit": losses.edit_loss(read, target, edited),
             "preserve": losses.preserve_loss(read, target, edited),
             "cycle": losses.cycle_loss(target_code, self.editor.encoder(y_edited)),
             "move": (y_edited - y).square().sum(dim=1).mean(),
-            "rarity": ((y_edited - y) / self.spread).square().sum(dim=1).mean(),
+            "natural": (edited @ self.natural_scale * unnatural.square().sum(dim=1)).mean(),
         }
 
     def _targets(self, key: Tensor, code: Tensor, progress: float) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Generator", "Synthesis"]
+__all__ = ["Generator", "Synthesis", "per_layer"]
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -16,7 +16,12 @@ from pipeline.errors import PipelineError
 NoiseMode = Literal["const", "random", "none"]
 
 Synthesis = Callable[[Tensor], Tensor]
-"""From style vectors ``[N, w_dim]`` to images ``[N, 3, H, W]``."""
+"""From style vectors ``[N, w_dim]``, or ``ws [N, num_ws, w_dim]``, to images ``[N, 3, H, W]``."""
+
+
+def per_layer(w: Tensor, num_ws: int) -> Tensor:
+    """Styles ``[N, num_ws, w_dim]``: ``w [N, w_dim]`` for every layer, per-layer styles as they are."""
+    return w if w.ndim == 3 else w.unsqueeze(1).expand(-1, num_ws, -1)
 
 
 def no_image_at(resolution: int | None, generator: Generator) -> PipelineError:
@@ -66,18 +71,18 @@ class Generator(nn.Module, ABC):
         """The content of ``config.json``: ``architecture`` and the constructor arguments."""
 
     def broadcast(self, w: Tensor) -> Tensor:
-        """One style for every layer: ``[N, w_dim]`` → ``[N, num_ws, w_dim]``."""
-        return w.unsqueeze(1).expand(-1, self.num_ws, -1)
+        """One style for every layer, ``[N, num_ws, w_dim]``; see :func:`per_layer`."""
+        return per_layer(w, self.num_ws)
 
     def synthesize(self, w: Tensor) -> Tensor:
-        """Images ``[N, 3, H, W]`` of style vectors ``[N, w_dim]``, noise constant."""
+        """Images ``[N, 3, H, W]`` of styles ``[N, w_dim]`` or ``[N, num_ws, w_dim]``, noise constant."""
         return self.synthesis(self.broadcast(w))
 
     def prepare(self, dtype: torch.dtype = torch.float32, resolution: int | None = None) -> Synthesis:
         """:meth:`synthesize` for many calls: whatever depends on the weights alone is done once, here.
 
-        What is returned is differentiable in w, not in the weights, and does not follow later changes of
-        them.
+        What is returned takes style vectors and per-layer styles, is differentiable in them, not in the
+        weights, and does not follow later changes of the weights.
 
         Arguments:
             dtype: what features are computed in; styles and images stay in the weights' type.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["import_classifier", "import_embedder"]
+__all__ = ["import_classifier", "import_embedder", "import_perceptual"]
 
 import shutil
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from pipeline.importing.clip import import_clip
 from pipeline.importing.huggingface import import_huggingface
 from pipeline.importing.programs import import_program
 from pipeline.importing.timm import import_timm
-from pipeline.labelers import Embedder, Labeler, load_embedder, load_labeler
+from pipeline.labelers import Embedder, Labeler, Perceptual, load_embedder, load_labeler, load_perceptual
 from pipeline.labelers.sources import (
     ClassifierSource,
     ClipModel,
@@ -25,6 +25,7 @@ from pipeline.labelers.sources import (
     HuggingFaceClassifier,
     HuggingFaceModel,
     OnnxModel,
+    PerceptualSource,
     TimmModel,
     TorchScriptModel,
 )
@@ -59,6 +60,14 @@ def import_embedder(source: EmbedderSource, target: str | Path) -> tuple[Embedde
         doubts = _import_one(source, staging)
         embedder = load_embedder(staging)
     return embedder, doubts
+
+
+def import_perceptual(source: PerceptualSource, target: str | Path) -> Perceptual:
+    """Make the network folder of a perceptual network; see :func:`import_classifier`."""
+    with new_folder(target) as staging:
+        _import_one(source, staging)
+        perceptual = load_perceptual(staging)
+    return perceptual
 
 
 def _import_several(sources: Sequence[ClassifierSource], staging: Path) -> list[str]:

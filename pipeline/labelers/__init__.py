@@ -1,4 +1,4 @@
-"""Image classifiers and identity embeddings: one architecture or format a file, one way to read them.
+"""Image classifiers, identity embeddings, perceptual networks: one format a file, one way to read them.
 
 A network is a folder whose ``config.json`` names an ``architecture`` that is registered here. One of our own
 is safetensors; one in a foreign format was made a folder by ``python -m pipeline import-labeler``, with its
@@ -7,7 +7,17 @@ declaration (:mod:`pipeline.labelers.sources`). Nothing that a folder holds is e
 
 from __future__ import annotations
 
-__all__ = ["ConvEmbedder", "ConvNet", "Embedder", "Labeler", "ResNet", "load_embedder", "load_labeler"]
+__all__ = [
+    "ConvEmbedder",
+    "ConvNet",
+    "Embedder",
+    "Labeler",
+    "Perceptual",
+    "ResNet",
+    "load_embedder",
+    "load_labeler",
+    "load_perceptual",
+]
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,12 +28,12 @@ from torch import nn
 
 from pipeline.attributes import Attribute, nearest_name
 from pipeline.errors import PipelineError
-from pipeline.labelers.backbones import FORMATS
-from pipeline.labelers.base import Embedder, Labeler
+from pipeline.labelers.backbones import FORMATS, PROGRAMS
+from pipeline.labelers.base import Embedder, Labeler, Perceptual
 from pipeline.labelers.combined import Combined, Selection
 from pipeline.labelers.convnet import ConvNet
 from pipeline.labelers.embedding import ConvEmbedder
-from pipeline.labelers.foreign import read_embedder, read_labeler
+from pipeline.labelers.foreign import read_embedder, read_labeler, read_perceptual
 from pipeline.labelers.resnet import ResNet
 from pipeline.labelers.sources import FolderClassifier, classifier_sources
 from pipeline.weights import CONFIG, load_config, load_weights
@@ -65,6 +75,11 @@ def load_embedder(folder: str | Path, device: str | torch.device = "cpu") -> Emb
             fit, or a package that its format needs is missing.
     """
     return _load(folder, EMBEDDERS, "an identity", device)
+
+
+def load_perceptual(folder: str | Path, device: str | torch.device = "cpu") -> Perceptual:
+    """Read a perceptual network, which is always an imported one; otherwise as :func:`load_embedder`."""
+    return _load(folder, PERCEPTUALS, "a perceptual", device)
 
 
 def _find(labeler: Labeler, name: str, folder: str | Path) -> Attribute:
@@ -134,3 +149,4 @@ EMBEDDERS: dict[str, Reader[Embedder]] = {
     ConvEmbedder.architecture: _own(ConvEmbedder),
     **dict.fromkeys(FORMATS, read_embedder),
 }
+PERCEPTUALS: dict[str, Reader[Perceptual]] = dict.fromkeys(PROGRAMS, read_perceptual)

@@ -1,8 +1,8 @@
-"""What the pipeline asks of an image classifier and of an identity embedding."""
+"""What the pipeline asks of an image classifier, an identity embedding and a perceptual network."""
 
 from __future__ import annotations
 
-__all__ = ["Embedder", "Labeler"]
+__all__ = ["Embedder", "Labeler", "Perceptual"]
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -41,6 +41,22 @@ class Embedder(nn.Module, ABC):
     @abstractmethod
     def forward(self, img: Tensor) -> Tensor:
         """Unit vectors ``[N, E]`` of ``img [N, 3, H, W]`` in [-1, 1]; their dot product is the similarity."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """The content of ``config.json``: ``architecture`` and the constructor arguments."""
+
+
+class Perceptual(nn.Module, ABC):
+    """A frozen network in whose features images are as far apart as people see them to be.
+
+    No :class:`Embedder`: its features are not brought to unit length, for their lengths carry the weights of
+    the layers.
+    """
+
+    @abstractmethod
+    def forward(self, img: Tensor) -> Tensor:
+        """Features ``[N, F]`` of ``img [N, 3, H, W]`` in [-1, 1]; their squared distance is the metric."""
 
     @abstractmethod
     def config(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ labelled images would show them; nor has a value without a unit an extreme.
 
 from __future__ import annotations
 
-__all__ = ["suspicious_embeddings", "suspicious_outputs"]
+__all__ = ["suspicious_embeddings", "suspicious_features", "suspicious_outputs"]
 
 from collections.abc import Sequence
 
@@ -29,6 +29,9 @@ FLAT_VALUE = 0.01
 
 ALIKE = 0.999
 """The cosine from which on two embeddings are taken for one."""
+
+NEAR = 1e-3
+"""The perceptual distance below which two images count as one; those of different faces are tenths apart."""
 
 CHECK = "check image (low, high, mean, std, channels, resize) and {where} of its source"
 
@@ -52,6 +55,16 @@ def suspicious_embeddings(vectors: Tensor) -> list[str]:
         return []
     return [
         f"identity: different images have nearly the same embedding, similarity {similarity:.4f} and more: "
+        + CHECK.format(where="output")
+    ]
+
+
+def suspicious_features(distances: Tensor) -> list[str]:
+    """A sentence when different images are nearly the same, by the distances ``[P]`` of all pairs."""
+    if (farthest := distances.max().item()) >= NEAR:
+        return []
+    return [
+        f"perceptual: different images are nearly the same, at most {farthest:.2g} apart: "
         + CHECK.format(where="output")
     ]
 

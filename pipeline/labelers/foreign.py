@@ -7,7 +7,14 @@ classifier, the declared readout.
 
 from __future__ import annotations
 
-__all__ = ["ForeignEmbedder", "ForeignLabeler", "read_embedder", "read_labeler"]
+__all__ = [
+    "ForeignEmbedder",
+    "ForeignLabeler",
+    "ForeignPerceptual",
+    "read_embedder",
+    "read_labeler",
+    "read_perceptual",
+]
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +25,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import PipelineError
 from pipeline.labelers.backbones import open_backbone, probe
-from pipeline.labelers.base import Embedder, Labeler
+from pipeline.labelers.base import Embedder, Labeler, Perceptual
 from pipeline.labelers.huggingface import label_places
 from pipeline.labelers.preprocessing import ImageInput, Preprocessing
 from pipeline.labelers.readout import Outputs, Readout, resolve_outputs
@@ -84,6 +91,29 @@ class ForeignEmbedder(Embedder):
         return self._config
 
 
+class ForeignPerceptual(Perceptual):
+    """A perceptual network of another's making.
+
+    Arguments:
+        image: what its network wants to see.
+        backbone: prepared images to ``[N, E]``.
+        config: the content of ``config.json``.
+    """
+
+    def __init__(self, image: ImageInput, backbone: nn.Module, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.preprocessing, self.backbone, self._config = Preprocessing(image), backbone, config
+
+    def forward(self, img: Tensor) -> Tensor:
+        """Features ``[N, E]`` of ``img [N, 3, H, W]`` in [-1, 1], of any length, always in float32."""
+        with torch.autocast(img.device.type, enabled=False):
+            return self.backbone(self.preprocessing(img)).float()
+
+    def config(self) -> dict[str, Any]:
+        """The content of ``config.json``."""
+        return self._config
+
+
 def read_labeler(folder: Path, config: dict[str, Any], device: str | torch.device) -> ForeignLabeler:
     """An imported classifier.
 
@@ -107,12 +137,24 @@ def read_embedder(folder: Path, config: dict[str, Any], device: str | torch.devi
     Raises:
         PipelineError: when a file or a package is missing, or the declaration contradicts the network.
     """
+    return ForeignEmbedder(*_read_backbone(folder, config, device), config).to(device)
+
+
+def read_perceptual(folder: Path, config: dict[str, Any], device: str | torch.device) -> ForeignPerceptual:
+    """An imported perceptual network; raises what :func:`read_embedder` does."""
+    return ForeignPerceptual(*_read_backbone(folder, config, device), config).to(device)
+
+
+def _read_backbone(
+    folder: Path, config: dict[str, Any], device: str | torch.device
+) -> tuple[ImageInput, nn.Module]:
+    """What a network without attributes wants to see, and the network."""
     source = embedder_source(config, folder)
     if source is None:
         raise PipelineError(f"expected one source, got none, in {folder / CONFIG}: import it again")
     backbone = open_backbone(source, folder, config, device)
     probe(backbone, source.image, folder, device)
-    return ForeignEmbedder(source.image, backbone, config).to(device)
+    return source.image, backbone
 
 
 def _outputs(source: Any) -> dict[str, Outputs]:  # noqa: ANN401

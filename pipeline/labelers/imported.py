@@ -11,7 +11,7 @@ from pipeline.errors import PipelineError
 from pipeline.labelers.sources import Sources, classifier_sources, embedder_source
 from pipeline.weights import CONFIG, load_config
 
-Role = Literal["weights", "judge", "identity"]
+Role = Literal["weights", "judge", "identity", "perceptual"]
 
 
 def check_imported(folder: str, sources: Sources, role: Role) -> None:
@@ -22,7 +22,7 @@ def check_imported(folder: str, sources: Sources, role: Role) -> None:
     """
     if not (declared := getattr(sources, role)):
         return
-    read = embedder_source if role == "identity" else classifier_sources
+    read = classifier_sources if role in ("weights", "judge") else embedder_source
     if not (Path(folder) / CONFIG).is_file():
         found = "no network"
     elif read(load_config(folder), folder) != declared:

@@ -1,4 +1,4 @@
-"""Where classifiers and identity embeddings come from: the declarations under ``labeler.sources``.
+"""Where classifiers and other networks come from: the declarations under ``labeler.sources``.
 
 ``python -m pipeline import-labeler`` makes network folders of them, and ``config.json`` there holds the same
 declaration. One dataclass for each format; ``kind`` tells them apart. A classifier adds ``attributes`` to the
@@ -20,6 +20,7 @@ __all__ = [
     "HuggingFaceModel",
     "OnnxClassifier",
     "OnnxModel",
+    "PerceptualSource",
     "Sources",
     "TimmClassifier",
     "TimmModel",
@@ -155,10 +156,8 @@ class _Classifier:
         for name, declared in self.attributes.items():
             labels = [output for output in declared.outputs if isinstance(output, str)]
             if labels and not isinstance(self, HuggingFaceClassifier):
-                raise SectionError(
-                    f"attributes.{name}.outputs",
-                    f"expected places from 0, got {labels}: only 'huggingface' has labels",
-                )
+                problem = f"expected places from 0, got {labels}: only 'huggingface' has labels"
+                raise SectionError(f"attributes.{name}.outputs", problem)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +236,7 @@ ClassifierSource = (
     | FolderClassifier
 )
 EmbedderSource = TorchScriptModel | ExportModel | OnnxModel | HuggingFaceModel | TimmModel | ClipModel
+PerceptualSource = TorchScriptModel | ExportModel | OnnxModel  # a library's features lack the weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,11 +247,13 @@ class Sources:
         weights: what ``labeler.weights`` is made of; several sources supply different attributes.
         judge: what ``labeler.judge`` is made of; other networks than those that label.
         identity: what ``labeler.identity`` is made of.
+        perceptual: what ``labeler.perceptual`` is made of.
     """
 
     weights: tuple[ClassifierSource, ...] = ()
     judge: tuple[ClassifierSource, ...] = ()
     identity: EmbedderSource | None = None
+    perceptual: PerceptualSource | None = None
 
     def __post_init__(self) -> None:
         """Refuse an attribute from two sources, and a network that marks its own homework."""
@@ -260,10 +262,8 @@ class Sources:
             if twice := [name for name, count in names.items() if count > 1]:
                 raise SectionError(role, f"expected each attribute from one source, got {twice} from several")
         if shared := {source.origin for source in self.weights} & {source.origin for source in self.judge}:
-            raise SectionError(
-                "judge",
-                f"expected other networks than those of sources.weights, got {sorted(shared)} in both",
-            )
+            problem = f"expected other networks than those of sources.weights, got {sorted(shared)} in both"
+            raise SectionError("judge", problem)
 
 
 def classifier_sources(config: Mapping[str, Any], folder: str | Path) -> tuple[ClassifierSource, ...]:

@@ -16,6 +16,7 @@ __all__ = [
     "attribute_dependency",
     "flipped",
     "identity_similarity",
+    "largest_dependency",
     "moves_in_sigma",
     "rescoring_matrix",
     "success",
@@ -62,6 +63,11 @@ def attribute_dependency(moves: Floats, target: Ints, same: Bools) -> Floats:
     """``[N]``: the mean absolute move of the columns of all other attributes, in σ; 0 is best."""
     others = ~same[target]
     return (np.abs(np.asarray(moves, np.float64)) * others).sum(axis=1) / np.maximum(others.sum(axis=1), 1)
+
+
+def largest_dependency(moves: Floats, target: Ints, same: Bools) -> Floats:
+    """``[N]``: the largest absolute move among the columns of all other attributes, in σ; 0 is best."""
+    return (np.abs(np.asarray(moves, np.float64)) * ~same[target]).max(axis=1)
 
 
 def identity_similarity(before: Floats, after: Floats) -> Floats:

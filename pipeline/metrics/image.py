@@ -9,11 +9,13 @@ the memory that it takes grows neither with the number of images nor with their 
 References:
     | Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural
     similarity", 2004
+    | Zhang, Isola, Efros, Shechtman, Wang, "The unreasonable effectiveness of deep features as a perceptual
+    metric", arXiv 1801.03924 (LPIPS)
 """
 
 from __future__ import annotations
 
-__all__ = ["PSNR_CEILING", "distances", "psnr", "rmse", "ssim"]
+__all__ = ["PSNR_CEILING", "distances", "feature_distance", "psnr", "rmse", "ssim"]
 
 from collections.abc import Iterable
 from functools import cache, reduce
@@ -41,6 +43,14 @@ def distances(a: Tensor, b: Tensor) -> dict[str, Tensor]:
     """``rmse``, ``psnr`` and ``ssim`` of two batches of images."""
     root = rmse(a, b)
     return {"rmse": root, "psnr": _decibels(root), "ssim": ssim(a, b)}
+
+
+def feature_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Squared distance of each row of two sets of features ``[N, F]``, ``[N]``, at least 0.
+
+    Of a perceptual network's features it is LPIPS: there, the weights and means are in the features.
+    """
+    return (a - b).square().sum(dim=1, dtype=torch.float64)
 
 
 def rmse(a: Tensor, b: Tensor) -> Tensor:

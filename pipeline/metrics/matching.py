@@ -57,6 +57,8 @@ class StrengthSearch:
         ...     ended = search.tell(rows, search.strength[rows] * torch.tensor([0.5, 1.0, 2.0])[rows])
         >>> search.strength
         tensor([2.0000, 1.0000, 0.5000], dtype=torch.float64)
+        >>> search.further(1.5).strength
+        tensor([3.0000, 1.5000, 0.7500], dtype=torch.float64)
     """
 
     def __init__(self, count: int, *, delta: float, tolerance: float) -> None:
@@ -68,6 +70,25 @@ class StrengthSearch:
         # The bracket: a strength whose move is too small and, once found, one whose move is too large.
         self.low, self.low_move = zero.clone(), zero.clone()
         self.high, self.high_move = zero + torch.inf, zero.clone()
+
+    def further(self, delta: float) -> StrengthSearch:
+        """The search for a larger move of the same samples, from where this one has ended.
+
+        A sample that needed more than the limit stays there, without another evaluation.
+        """
+        search = StrengthSearch(len(self.move), delta=delta, tolerance=self.tolerance)
+        enough = self.high_move >= delta
+        passed = self.high.isfinite() & ~enough  # what was too much before is too little now
+        search.low, search.low_move = (
+            self.low.where(~passed, self.high),
+            self.low_move.where(~passed, self.high_move),
+        )
+        search.high, search.high_move = self.high.where(enough, torch.inf), self.high_move.where(enough, 0.0)
+        search.move, search.ended = self.move.clone(), (self.strength >= LIMIT) & (self.move < self.delta)
+        known = (search.low > 0) | enough
+        search.strength[known] = search._proposal(known.nonzero()[:, 0])
+        search.strength[search.ended] = self.strength[search.ended]
+        return search
 
     @property
     def waiting(self) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["HEADLINE", "Measured", "edits_table", "summarise"]
+__all__ = ["HEADLINE", "PERCEPTUAL", "Measured", "edits_table", "numbers", "summarise"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +14,24 @@ from numpy.typing import NDArray
 
 from pipeline.attributes import same_attribute
 from pipeline.metrics.bootstrap import mean_interval
-from pipeline.metrics.editing import attribute_dependency, flipped, moves_in_sigma, rescoring_matrix, success
+from pipeline.metrics.editing import (
+    attribute_dependency,
+    flipped,
+    largest_dependency,
+    moves_in_sigma,
+    rescoring_matrix,
+    success,
+)
 
 Floats = NDArray[np.float64]
 
-HEADLINE = ("success", "dependency", "identity", "rmse", "psnr", "ssim", "unreached", "flipped")
+CHANGES = ("identity", "rmse", "psnr", "ssim", "style_distance")
+
+HEADLINE = ("success", "dependency", "dependency_max", *CHANGES, "unreached", "flipped")
 """The numbers of an editor, overall and for each attribute, each with the ends of its 95 % interval."""
+
+PERCEPTUAL = ("lpips",)
+"""Those that are there, too, when a perceptual network is given."""
 
 RECONSTRUCTION = ("rmse", "psnr", "ssim")
 
@@ -33,107 +45,116 @@ class Measured:
         columns: names of the K columns.
         decided: the columns whose judge output is a decision: a logit, or a class's score.
         arrays: the arrays of ``Bench.measure``, all chunks together.
-        delta: the asked move in σ of the labeler.
+        deltas: the D asked moves in σ of the labeler.
+        judge_sigma: standard deviation of each column of the judge on the original images, ``[K]``.
     """
 
     ids: NDArray[np.int64]
     columns: tuple[str, ...]
     decided: frozenset[str]
     arrays: Mapping[str, NDArray]
-    delta: float
+    deltas: tuple[float, ...]
+    judge_sigma: Floats
 
-    @property
-    def judge_sigma(self) -> Floats:
-        """Standard deviation of each column of the judge over the originals of these latents, ``[K]``."""
-        return np.maximum(self.arrays["before"].std(axis=0), 1e-6)
+    def at(self, name: str, delta: float) -> NDArray:
+        """An array of edits for one move, ``[N, S, K, …]``."""
+        return self.arrays[name][:, self.deltas.index(delta)]
 
-    @property
-    def moves(self) -> Floats:
-        """Moves of the judge in σ, ``[N·K, K]``: one row for each edited attribute of each latent."""
-        before = self.arrays["before"].repeat(len(self.columns), axis=0)
-        return moves_in_sigma(before, self.arrays["after"].reshape(before.shape), self.judge_sigma)
+    def moves(self, delta: float) -> Floats:
+        """Moves of the judge in σ, ``[N, S, K, K]``; NaN for edits that were not tried."""
+        before = self.arrays["before"][:, None, None]
+        return moves_in_sigma(before, self.at("after", delta), self.judge_sigma)
 
-    @property
-    def target(self) -> NDArray[np.int64]:
-        """The edited column of each row of ``moves``."""
-        return np.tile(np.arange(len(self.columns)), len(self.ids))
+    def scores(self, delta: float) -> dict[str, Floats]:
+        """Each number of ``HEADLINE``, and of ``PERCEPTUAL`` if measured, for each edit, ``[N, S, K]``.
 
-    def scores(self) -> dict[str, Floats]:
-        """Each number of ``HEADLINE`` for each latent and attribute, ``[N, K]``; NaN if not measured.
+        NaN where it has no meaning.
 
         An edit that did not reach its move is a failure, and what it did to the image is not counted: its
-        strength has no meaning. ``flipped`` is for binary and categorical attributes alone.
+        strength has no meaning. An edit that was not posed has no numbers. ``flipped`` is for binary and
+        categorical attributes alone.
         """
-        reached, moves, target = self.arrays["reached"].astype(bool), self.moves, self.target
-        shape, direction = reached.shape, self.arrays["direction"].reshape(-1)
-        same = same_attribute(self.columns)
-        succeeded = success(moves, target, direction, self.delta).reshape(shape) & reached
+        posed, reached, direction = (self.at(name, delta) for name in ("posed", "reached", "direction"))
+        shape, columns = reached.shape, len(self.columns)
+        target, same = np.tile(np.arange(columns), reached.size // columns), same_attribute(self.columns)
+        moves = self.moves(delta).reshape(-1, columns)
+        after = self.at("after", delta)
+        before = np.broadcast_to(self.arrays["before"][:, None, None], after.shape).reshape(-1, columns)
+        succeeded = success(moves, target, direction.reshape(-1), delta).reshape(shape) & reached
+        crossed = flipped(before, after.reshape(-1, columns), target, same).reshape(shape) & reached
         changed = {
             "dependency": attribute_dependency(moves, target, same).reshape(shape),
-            **{name: self.arrays[name] for name in ("identity", "rmse", "psnr", "ssim")},
+            "dependency_max": largest_dependency(moves, target, same).reshape(shape),
+            **{name: self.at(name, delta) for name in (*CHANGES, *PERCEPTUAL) if name in self.arrays},
         }
-        before = self.arrays["before"].repeat(len(self.columns), axis=0)
-        after = self.arrays["after"].reshape(before.shape)
-        crossed = flipped(before, after, target, same).reshape(shape) & reached
         decided = np.array([name in self.decided for name in self.columns])
         return {
-            "success": succeeded.astype(np.float64),
+            "success": np.where(posed, succeeded, np.nan),
             **{name: np.where(reached, values, np.nan) for name, values in changed.items()},
-            "unreached": (~reached).astype(np.float64),
-            "flipped": np.where(decided, crossed, np.nan),
+            "unreached": np.where(posed, ~reached, np.nan),
+            "flipped": np.where(posed & decided, crossed, np.nan),
         }
 
-    def rescoring(self) -> Floats:
+    def rescoring(self, delta: float) -> Floats:
         """The rescoring matrix ``[K, K]`` over the edits that reached their move."""
-        rows = self.arrays["reached"].reshape(-1).astype(bool)
-        return rescoring_matrix(
-            self.moves[rows], self.target[rows], self.arrays["direction"].reshape(-1)[rows]
-        )
+        reached, direction = self.at("reached", delta), self.at("direction", delta)
+        target = np.broadcast_to(np.arange(len(self.columns)), reached.shape)
+        return rescoring_matrix(self.moves(delta)[reached], target[reached], direction[reached])
 
 
 def edits_table(measured: Measured) -> pa.Table:
-    """One row for each attribute of each latent, with a column ``move_NAME`` for each column of the judge."""
-    scores = {name: values.reshape(-1) for name, values in measured.scores().items()}
-    arrays, moves, names = measured.arrays, measured.moves, np.array(measured.columns)
-    return pa.table(
-        {
-            "id": measured.ids.repeat(len(names)),
-            "attribute": names[measured.target],
-            **{
-                name: arrays[name].reshape(-1)
-                for name in ("direction", "strength", "labeler_move", "reached")
-            },
-            **{name: values for name, values in scores.items() if name != "unreached"},
-            **{f"move_{name}": moves[:, k] for k, name in enumerate(names)},
-        }
-    )
+    """One row for each edit that was posed, with a column ``move_NAME`` for each column of the judge."""
+    parts = []
+    for delta in measured.deltas:
+        posed = measured.at("posed", delta)
+        face, _, column = np.nonzero(posed)
+        scores, moves = measured.scores(delta), measured.moves(delta)[posed]
+        facts = ("direction", "strength", "labeler_move", "reached")
+        parts.append(
+            pa.table(
+                {
+                    "id": measured.ids[face],
+                    "attribute": np.array(measured.columns)[column],
+                    "delta": np.full(len(face), delta),
+                    **{name: measured.at(name, delta)[posed] for name in facts},
+                    **{name: values[posed] for name, values in scores.items() if name != "unreached"},
+                    **{f"move_{name}": moves[:, k] for k, name in enumerate(measured.columns)},
+                }
+            )
+        )
+    return pa.concat_tables(parts)
 
 
-def summarise(measured: Measured, *, resamples: int, seed: int) -> dict[str, Any]:
+def numbers(values: Mapping[str, Floats], *, resamples: int, seed: int) -> dict[str, float]:
+    """Means over everything, each with ``_low`` and ``_high``, resampling the first axis; no NaN."""
+    found = {name: mean_interval(v, resamples=resamples, seed=seed) for name, v in values.items()}
+    ends = {name: {name: i.mean, f"{name}_low": i.low, f"{name}_high": i.high} for name, i in found.items()}
+    return {key: round(v, 6) for each in ends.values() for key, v in each.items() if not np.isnan(v)}
+
+
+def summarise(measured: Measured, delta: float, *, resamples: int, seed: int) -> dict[str, Any]:
     """The content of ``metrics.json``: ``HEADLINE`` with ``_low`` and ``_high``, overall and by attribute.
 
-    Whatever could not be measured is absent, so that every leaf is a number.
+    ``curves`` has the overall numbers at every asked move. Whatever could not be measured is absent, so that
+    every leaf is a number.
     """
-    scores = measured.scores()
+    scores, rescoring = measured.scores(delta), measured.rescoring(delta)
 
     def with_intervals(values: Mapping[str, Floats]) -> dict[str, float]:
-        found = {name: mean_interval(v, resamples=resamples, seed=seed) for name, v in values.items()}
-        ends = {
-            name: {name: i.mean, f"{name}_low": i.low, f"{name}_high": i.high} for name, i in found.items()
-        }
-        return {key: round(v, 6) for each in ends.values() for key, v in each.items() if not np.isnan(v)}
+        return numbers(values, resamples=resamples, seed=seed)
 
-    rescoring = measured.rescoring()
     return {
         "count": len(measured.ids),
+        "edits": int(measured.at("posed", delta).sum()),
         **with_intervals(scores),
         "reconstruction": with_intervals(
             {name: measured.arrays[f"reconstruction_{name}"] for name in RECONSTRUCTION}
         ),
         "attributes": {
-            column: with_intervals({name: values[:, k] for name, values in scores.items()})
+            column: with_intervals({name: values[:, :, k] for name, values in scores.items()})
             for k, column in enumerate(measured.columns)
         },
+        "curves": {f"{asked:g}": with_intervals(measured.scores(asked)) for asked in measured.deltas},
         "rescoring": {
             edited: {seen: round(float(rescoring[i, j]), 6) for j, seen in enumerate(measured.columns)}
             for i, edited in enumerate(measured.columns)

@@ -1,70 +1,48 @@
-"""The explorer in a real browser: sliders change the picture, and nothing is asked of the network."""
+"""The explorer in a real browser, of one editor or several: sliders change pictures, no request is made."""
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
 import pytest
-from playwright.sync_api import sync_playwright
 
 from pipeline.explorer import Face, explorer_page
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 ATTRIBUTES = ["age", "expression"]
-FRAMED = (
-    '<!doctype html><iframe sandbox="allow-scripts" src="explorer.html" width="900" height="900"></iframe>'
-)
+EDITORS = ["styleae", "interfacegan", "plugen"]
+FRAMED = '<!doctype html><iframe sandbox="allow-scripts" src="{}.html" width="900" height="900"></iframe>'
 
 
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.fail(
-            "the browser tests need Chromium: run `apt-get install chromium`, or `make test`, which does"
-        )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
+def grey_faces(editor=0):
+    """Faces whose frames are grey: the level tells face, attribute, position and editor."""
+    for base in (0, 120):
+        level = base + editor + np.arange(10).reshape(2, 5) * 10
+        frames = np.broadcast_to(level[..., None, None, None], (2, 5, 16, 16, 3)).astype(np.uint8)
+        moves = np.broadcast_to(np.arange(-2.0, 3)[None, :, None], (2, 5, 2)) * np.eye(2)[:, None]
+        yield Face(np.full((16, 16, 3), base + 110, np.uint8), frames, moves * (1 + editor / 10))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A page whose frames are grey: the level tells face, attribute and position."""
+    """A page of one editor, a page of three, and a frame around each."""
     folder = tmp_path_factory.mktemp("explorer")
-    faces = []
-    for base in (0, 120):
-        level = base + np.arange(10).reshape(2, 5) * 10
-        frames = np.broadcast_to(level[..., None, None, None], (2, 5, 16, 16, 3)).astype(np.uint8)
-        moves = np.broadcast_to(np.arange(-2.0, 3)[None, :, None], (2, 5, 2)) * np.eye(2)[:, None]
-        faces.append(Face(np.full((16, 16, 3), base + 110, np.uint8), frames, moves))
-    page = explorer_page(faces, editor="styleae", attributes=ATTRIBUTES, values=[-2, -1, 0, 1, 2])
-    (folder / "explorer.html").write_text(page, encoding="utf-8")
-    (folder / "framed.html").write_text(FRAMED)
+    options = {"attributes": ATTRIBUTES, "values": [-2, -1, 0, 1, 2]}
+    for name, editors in {"explorer": EDITORS[:1], "several": EDITORS}.items():
+        faces = {editor: list(grey_faces(5 * e)) for e, editor in enumerate(editors)}
+        (folder / f"{name}.html").write_text(explorer_page(faces, **options), encoding="utf-8")
+        (folder / f"framed-{name}.html").write_text(FRAMED.format(name))
     return folder
 
 
 @pytest.fixture
-def page(browser, folder):
-    page = browser.new_page()
-    page.errors, page.requests = [], []
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
-    page.on("request", lambda request: page.requests.append(request.url))
-    page.goto((folder / "explorer.html").as_uri())
-    page.wait_for_selector("body[data-ready]")
-    yield page
-    assert page.errors == []
-    page.close()
+def page(opened, folder):
+    with opened(folder / "explorer.html") as page:
+        yield page
+
+
+@pytest.fixture
+def pair(opened, folder):
+    with opened(folder / "several.html") as page:
+        yield page
 
 
 def level(page, canvas="picture"):
@@ -133,15 +111,18 @@ def test_the_judge_follows_the_slider(page):
     assert page.locator(".read.asked").inner_text().split() == ["expression", "+1.40"]
 
 
-def test_no_request_leaves_the_page(page):
+@pytest.mark.parametrize("kind", ["page", "pair"])
+def test_no_request_leaves_the_page(request, kind):
+    page = request.getfixturevalue(kind)
     slide(page, "age", 2)
     page.wait_for_timeout(200)
     assert [url for url in page.requests if not url.startswith("data:")] == [page.url]
 
 
-def test_a_sandboxed_frame_shows_it_too(browser, folder):
+@pytest.mark.parametrize("name", ["explorer", "several"])
+def test_a_sandboxed_frame_shows_it_too(browser, folder, name):
     page = browser.new_page()
-    page.goto((folder / "framed.html").as_uri())
+    page.goto((folder / f"framed-{name}.html").as_uri())
     frame = page.frame_locator("iframe")
     frame.locator("body[data-ready]").wait_for()
     frame.locator("#slider-0").fill("2")
@@ -149,7 +130,63 @@ def test_a_sandboxed_frame_shows_it_too(browser, folder):
     page.close()
 
 
+@pytest.mark.parametrize("kind", ["page", "pair"])
 @pytest.mark.parametrize("width", [380, 800, 1400])
-def test_the_page_fits_every_width(page, width):
+def test_the_page_fits_every_width(request, kind, width):
+    page = request.getfixturevalue(kind)
     page.set_viewport_size({"width": width, "height": 900})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_one_editor_has_no_pickers(page):
+    assert page.locator("select").count() == 0
+    assert page.title() == "styleae explorer"
+
+
+def test_two_editors_show_the_same_face_at_the_same_position(pair):
+    assert [level(pair, p) for p in ("picture", "picture-1")] == pytest.approx([20, 25], abs=2)
+    slide(pair, "age", 2)
+    pair.locator("#gallery button").nth(1).click()
+    assert [level(pair, p) for p in ("picture", "picture-1")] == pytest.approx([160, 165], abs=2)
+    assert level(pair, "before") == pytest.approx(230, abs=2)
+
+
+def test_a_picker_changes_its_own_picture(pair):
+    slide(pair, "age", 2)
+    pair.get_by_label("Right editor").select_option("plugen")
+    assert [level(pair, p) for p in ("picture", "picture-1")] == pytest.approx([40, 50], abs=2)
+    assert pair.locator("#picture-1").get_attribute("aria-label") == "Face 1, age +2.0 σ, plugen"
+
+
+def test_picking_the_editor_of_the_other_side_swaps_the_two(pair):
+    pair.get_by_label("Left editor").select_option("interfacegan")
+    shown = [pair.locator(f"#editor-{v} option:checked").inner_text() for v in (0, 1)]
+    assert shown == ["interfacegan", "styleae"]
+    assert [level(pair, p) for p in ("picture", "picture-1")] == pytest.approx([25, 20], abs=2)
+
+
+def test_pickers_work_from_the_keyboard(pair):
+    pair.get_by_label("Left editor").focus()
+    pair.keyboard.press("End")
+    assert level(pair) == pytest.approx(30, abs=2)
+    pair.keyboard.press("Tab")
+    assert pair.evaluate("document.activeElement.ariaLabel") == "Right editor"
+
+
+def test_the_judge_says_what_both_editors_did(pair):
+    slide(pair, "expression", 2)
+    asked = pair.locator(".read.asked")
+    assert asked.inner_text().split() == ["expression", "+2.00", "+3.00"]
+    assert asked.get_attribute("aria-label") == "expression: styleae +2.00, interfacegan +3.00"
+    bars = [bar.bounding_box()["width"] for bar in asked.locator(".bar i").all()]
+    assert bars[1] == pytest.approx(1.5 * bars[0], rel=0.05)
+
+
+def test_the_bars_have_the_colours_of_the_pickers(pair):
+    slide(pair, "age", 2)
+    colours = [
+        [i.evaluate("i => getComputedStyle(i).backgroundColor") for i in pair.locator(where).all()]
+        for where in (".picker i", ".read.asked .bar i")
+    ]
+    assert colours[0] == colours[1]
+    assert len(set(colours[0])) == 2

@@ -98,7 +98,7 @@ def test_an_edit_moves_every_copy_and_the_other_classes_make_room(data: EditingD
 
 @pytest.mark.parametrize("settings", [{}, REPEATED], ids=["scores", "repeated"])
 def test_a_trained_editor_makes_a_class_the_greatest(settings: dict, data: EditingData) -> None:
-    editor, objective = build(data, **settings, attribute_weight=0.5, rarity_weight=0.0)
+    editor, objective = build(data, **settings, attribute_weight=0.5, natural_weight=0.0)
     train(objective, data, 200)
     became, moved, age = [], [], []
     for place, column in enumerate(data.columns[1:]):

@@ -12,9 +12,17 @@ import yaml
 
 from pipeline.cli.compose import compose
 from pipeline.config import load_params, parse_params
+from pipeline.editors.flow_settings import PluGeNParams, StyleFlowParams
+from pipeline.editors.peer_settings import (
+    DisentanglerParams,
+    MeanDifferenceParams,
+    PartialEffectParams,
+    RidgeParams,
+)
 from pipeline.editors.settings import InterfaceGANParams, StyleAEParams
 from pipeline.errors import PipelineError
 
+PORTRAITS = {"gender": 0.1, "baldness": 0.3, "glasses": 10.0, "beard": 10.0, "age": 30.0}  # a search's
 ROOT = Path(__file__).parents[2]
 GOOD = yaml.safe_load((ROOT / "params.yaml").read_text())
 
@@ -80,7 +88,16 @@ def test_a_refused_override_leaves_the_file(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize(
     ("name", "defaults"),
-    [("styleae", StyleAEParams()), ("interfacegan", InterfaceGANParams())],
+    [
+        ("styleae", StyleAEParams(natural_weight=0.1, natural_scale=PORTRAITS)),
+        ("interfacegan", InterfaceGANParams()),
+        ("styleflow", StyleFlowParams()),
+        ("plugen", PluGeNParams()),
+        ("disentangler", DisentanglerParams()),
+        ("ridge", RidgeParams()),
+        ("mean_difference", MeanDifferenceParams()),
+        ("partial_effect", PartialEffectParams()),
+    ],
 )
 def test_conf_spells_every_setting_of_an_editor_at_its_default(name: str, defaults: Any) -> None:
     spelt = yaml.safe_load((ROOT / f"conf/editor/{name}.yaml").read_text())[name]
@@ -103,6 +120,29 @@ def test_values_arrive_typed() -> None:
     assert params.cluster.label.gpus == 0.25
     assert params.evaluate.count == "all"
     assert isinstance(params.editor["styleae"], StyleAEParams)
+
+
+def test_moves_may_be_whole_numbers() -> None:
+    assert parsed(evaluate__deltas=[1, 2]).evaluate.deltas == (1.0, 2.0)
+
+
+def test_a_training_has_the_settings_of_its_editor_and_its_own_seed() -> None:
+    params = parsed(train__seed=5)
+    assert (
+        params.editor_settings("styleae@3") is params.editor_settings("styleae") is params.editor["styleae"]
+    )
+    assert (params.seed_of("styleae@3"), params.seed_of("styleae")) == (3, 5)
+
+
+def test_an_unknown_editor_is_refused_with_the_nearest() -> None:
+    with pytest.raises(PipelineError, match=r"unknown editor 'stileae', .* did you mean 'styleae'\?"):
+        parsed().editor_settings("stileae@3")
+
+
+@pytest.mark.parametrize("name", ["styleae@", "styleae@one", "styleae@-1", "styleae@1@2"])
+def test_a_seed_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(PipelineError, match="expected a seed after the @, such as styleae@1, got"):
+        parsed().seed_of(name)
 
 
 def test_an_exponent_without_a_point_is_a_number() -> None:
@@ -152,6 +192,22 @@ def test_params_are_frozen_and_travel_to_workers() -> None:
         ({"labeler__judge": "models/portraits64/labeler"}, r"labeler\.judge: expected another classifier"),
         ({"evaluate__explorer_steps": 10}, r"evaluate\.explorer_steps: expected an odd number, got 10"),
         ({"evaluate__count": "most"}, r"evaluate\.count: expected a whole number or 'all', got 'most'"),
+        (
+            {"evaluate__deltas": [1.0, 0.5]},
+            r"evaluate\.deltas: expected rising moves in \(0, 4\], 1 among them",
+        ),
+        ({"evaluate__deltas": [0.5, 2.0]}, r"evaluate\.deltas: .* 1 among them, got \[0\.5, 2\.0\]"),
+        ({"evaluate__deltas": [1.0, 5.0]}, r"evaluate\.deltas: expected rising moves in \(0, 4\]"),
+        ({"evaluate__deltas": []}, r"evaluate\.deltas: .*, got \[\]"),
+        ({"evaluate__sides": "left"}, r"evaluate\.sides: expected 'other' or 'both', got 'left'"),
+        ({"evaluate__outside_psi": 1.0}, r"evaluate\.outside_psi: expected a number above 1"),
+        ({"evaluate__slider_faces": -1}, r"evaluate\.slider_faces: expected a number at least 0"),
+        (
+            {"evaluate__code": True, "evaluate__count": 19},
+            r"evaluate\.code: expected a count of at least 20 for it, got 19",
+        ),
+        ({"compare__seeds": [1, 1]}, r"compare\.seeds: expected different seeds"),
+        ({"compare__seeds": [-1]}, r"compare\.seeds: expected different seeds of at least 0"),
         ({"cluster__address": "localhost"}, r"cluster\.address: expected 'local', 'auto' or 'host:port'"),
         ({"cluster__label__actors": "lots"}, r"cluster\.label\.actors: expected a whole number or 'auto'"),
         ({"publish__higher_is_better": "yes please"}, r"publish\.higher_is_better: expected true or false"),

@@ -53,6 +53,17 @@ def test_nothing_touches_the_edges(tmp_path, pictures):
     )
     charts.loss_curves(tmp_path / "4.png", history, "losses")
     charts.scatter(tmp_path / "5.png", rows, "dependency", "success", ("x", "y"), "scatter", "caption")
+    charts.curves(
+        tmp_path / "6.png",
+        {name: [values] * 2 for name in NAMES},
+        (0.5, 1.0),
+        {"success": "Success", "dependency": "AD"},
+        ("move (σ)", "curves"),
+    )
+    pairs = pictures[0, :1], pictures[1, :1], ["age +"]
+    figures.gallery(
+        tmp_path / "7.png", {"lost": pairs}, title="styleae", caption="A caption in many words. " * 4
+    )
     for path in sorted(tmp_path.iterdir()):
         drawn = np.asarray(Image.open(path).convert("L"))
         border = np.concatenate(
@@ -61,11 +72,32 @@ def test_nothing_touches_the_edges(tmp_path, pictures):
         assert (border == 255).all(), path.name
 
 
+def test_a_gallery_shows_its_pairs_pixel_for_pixel(tmp_path, pictures):
+    path = tmp_path / "gallery.png"
+    rows = {"lost": (pictures[0], pictures[1], list("abcd")), "fine": ((), (), [])}
+    figures.gallery(path, rows, title="t", caption="c")
+    drawn = np.asarray(Image.open(path).convert("RGB"))
+    pair = np.concatenate([figures.resize(pictures[i, 3], figures.CELL) for i in (0, 1)], axis=1)
+    left, right = pair[:, : figures.CELL], pair[:, figures.CELL :]
+    rows_of, columns = np.nonzero((drawn == left[0, 0]).all(axis=-1))
+    assert any(
+        np.array_equal(drawn[y : y + figures.CELL, x : x + figures.CELL], left)
+        and np.array_equal(drawn[y : y + figures.CELL, x + figures.CELL + 2 :][:, : figures.CELL], right)
+        for y, x in zip(rows_of, columns, strict=True)
+    )
+
+
 def test_missing_numbers_leave_a_gap(tmp_path):
     matrix = np.full((2, 2), np.nan)
     charts.heat_map(tmp_path / "matrix.png", matrix, ["a", "b"], "t", "c")
-    charts.bars(tmp_path / "bars.png", {"a": {"success": 0.5}, "b": {}}, {"success": "Success"}, "t")
-    assert (tmp_path / "bars.png").stat().st_size > 0
+    panels = {"success": "Success"}
+    charts.bars(tmp_path / "bars.png", {"a": {"success": 0.5}, "b": {}}, panels, "t")
+    charts.bars(tmp_path / "none.png", {"a": {}, "b": {}}, panels, "t")
+    points = {"a": [{"success": 0.5}, {}], "b": [{}, {}]}
+    charts.curves(tmp_path / "curves.png", points, (0.5, 1.0), panels, ("x", "t"))
+    rows = [{"editor": "a", "success": 0.5}, {"editor": "b", "seconds": 1.0}]
+    charts.scatter(tmp_path / "scatter.png", rows, "seconds", "success", ("x", "y"), "t", "c", scale="log")
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_equal_numbers_are_equal_bytes(tmp_path):

@@ -24,12 +24,18 @@ class Scores:
         return self.curve(rows, strength)
 
 
-def search(curve, count, batch=1000):
-    """A finished search, oldest samples first."""
-    scores, found = Scores(curve, count), StrengthSearch(count, delta=1.0, tolerance=0.05)
+def finish(found, curve, batch=1000):
+    """Bring a search to its end, oldest samples first."""
+    scores = Scores(curve, len(found.move))
     while len(rows := found.waiting[:batch]):
         found.tell(rows, scores(rows, found.strength[rows]))
-    return found, scores
+    return scores
+
+
+def search(curve, count, batch=1000, delta=1.0):
+    """A finished search."""
+    found = StrengthSearch(count, delta=delta, tolerance=0.05)
+    return found, finish(found, curve, batch)
 
 
 def test_linear_scores_are_matched_in_two_calls():
@@ -96,6 +102,77 @@ def test_nan_is_unreached():
     found, scores = search(lambda rows, s: s * torch.nan, 2)
     assert not found.reached.any()
     assert scores.calls.max() == 1
+
+
+def saturating(rows, s):
+    """Curves that end between 0.5 and 4."""
+    return (0.5 + rows / 8) * torch.tanh(s / (1 + rows / 4))
+
+
+CURVES = {
+    "linear": lambda rows, s: (0.2 + rows / 6) * s,
+    "saturating": saturating,
+    "steep": lambda rows, s: 3 * torch.sigmoid(4 * (s - 1 - rows / 8)) - 3 * torch.sigmoid(-4 - rows / 2),
+}
+
+
+@pytest.mark.parametrize("curve", CURVES.values(), ids=CURVES)
+def test_a_larger_move_is_found_from_a_smaller_one_with_fewer_evaluations(curve):
+    smaller, _ = search(curve, 28)
+    further = smaller.further(1.6)
+    calls = finish(further, curve).calls
+    scratch, scores = search(curve, 28, delta=1.6)
+    assert torch.equal(further.reached, scratch.reached) and further.reached.any()
+    reached = further.reached
+    assert ((further.move - 1.6).abs() <= 0.05)[reached].all()
+    assert torch.equal(further.move[reached], curve(torch.arange(28), further.strength)[reached])
+    assert calls[reached].sum() < scores.calls[reached].sum()
+    assert torch.equal(further.evaluations, calls)
+
+
+def test_a_larger_move_of_a_linear_score_is_where_scratch_finds_it():
+    (smaller, _), (scratch, _) = (search(CURVES["linear"], 28, delta=delta) for delta in (1.0, 1.6))
+    further = smaller.further(1.6)
+    finish(further, CURVES["linear"])
+    assert torch.allclose(further.strength, scratch.strength, rtol=2 * 0.05 / 1.6)
+
+
+def test_going_further_leaves_the_smaller_search_alone():
+    smaller, _ = search(saturating, 28)
+    before = smaller.strength.clone(), smaller.move.clone(), smaller.low.clone(), smaller.high.clone()
+    finish(smaller.further(1.6), saturating)
+    after = smaller.strength, smaller.move, smaller.low, smaller.high
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True)) and smaller.delta == 1.0
+
+
+@pytest.mark.parametrize("curve", [lambda rows, s: 0.04 * s, lambda rows, s: -s], ids=["weak", "wrong way"])
+def test_what_has_come_to_the_limit_stays_there(curve):
+    smaller, _ = search(curve, 3)
+    further = smaller.further(1.5)
+    assert not len(further.waiting) and not further.evaluations.any()
+    assert (further.strength == LIMIT).all() and not further.reached.any()
+    assert torch.equal(further.move, smaller.move)
+
+
+def test_nan_stays_unreached_further_on():
+    smaller, _ = search(lambda rows, s: s * torch.nan, 2)
+    further = smaller.further(1.5)
+    scores = finish(further, lambda rows, s: s * torch.nan)
+    assert not further.reached.any() and scores.calls.max() <= 1
+    assert further.strength.isfinite().all()
+
+
+def test_several_moves_in_a_row_rise():
+    found, strengths = StrengthSearch(28, delta=0.5, tolerance=0.05), []
+    for delta in (0.5, 1.0, 1.5, 2.0):
+        found = found.further(delta) if strengths else found
+        finish(found, saturating)
+        strengths.append(found.strength.where(found.reached, torch.nan))
+        able = 0.5 + torch.arange(28) / 8 > delta + 0.1
+        assert found.reached[able].all()
+        assert not found.reached[0.5 + torch.arange(28) / 8 < delta - 0.051].any()
+    for one, next_one in zip(strengths, strengths[1:], strict=False):
+        assert (next_one > one)[next_one.isfinite()].all()
 
 
 def test_an_edit_goes_toward_the_far_end_of_the_range():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipeline.editors import StyleAE
+from pipeline.editors import editor_class
+from pipeline.editors.flow_settings import PluGeNParams
+from pipeline.editors.peer_settings import DisentanglerParams
 from pipeline.editors.settings import StyleAEParams
 from pipeline.loop import Loop
 from pipeline.members import train_members
@@ -23,12 +25,20 @@ def splits():
 
 def objective_of(settings, splits, seed):
     context = fake_context(FakeGenerator())
-    return StyleAE.build(settings, splits[0], context, seed).objective(settings, context)
+    return editor_class(settings.kind).build(settings, splits[0], context, seed).objective(settings, context)
 
 
-@pytest.mark.parametrize("reconstruction", ["pullback", "image"])
-def test_members_end_as_if_trained_alone(reconstruction, splits):
-    settings = StyleAEParams(**SMALL, reconstruction=reconstruction)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        StyleAEParams(**SMALL),
+        StyleAEParams(**SMALL, reconstruction="image"),
+        DisentanglerParams(components=8, layers=2, width=16, epochs=3, batch_size=16),  # counts as it trains
+        PluGeNParams(width=16, epochs=3, batch_size=16),  # clips its gradients
+    ],
+    ids=["pullback", "image", "disentangler", "plugen"],
+)
+def test_members_end_as_if_trained_alone(settings, splits):
     together = [objective_of(settings, splits, seed) for seed in SEEDS]
     losses = train_members(together, settings, *splits, SEEDS)
     for seed, member, loss in zip(SEEDS, together, losses, strict=True):
@@ -38,8 +48,9 @@ def test_members_end_as_if_trained_alone(reconstruction, splits):
             loop.run_epoch()
         loop.load_best()
         assert loss == pytest.approx(loop.best_loss, rel=1e-4)
-        for name, weight in alone.editor.named_parameters():
-            torch.testing.assert_close(member.editor.get_parameter(name), weight, rtol=1e-3, atol=1e-4)
+        # Not the weights: a bias before a batch norm has no effect, and rounding takes it anywhere.
+        codes = [objective.editor.eval().encode(splits[1].w) for objective in (alone, member)]
+        torch.testing.assert_close(*codes, rtol=1e-3, atol=2e-3)
 
 
 def test_members_differ_by_their_seeds(splits):

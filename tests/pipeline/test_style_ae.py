@@ -26,7 +26,7 @@ PAPER = {
     "preserve_weight": 0.0,
     "cycle_weight": 0.0,
     "move_weight": 0.0,
-    "rarity_weight": 0.0,
+    "natural_weight": 0.0,
 }
 SMALL = {"rank": 6, "width": 32, "probe_epochs": 3, "probes": 2}
 

@@ -1,0 +1,169 @@
+"""``python -m pipeline search``: better settings of an editor, found on the validation split."""
+
+from __future__ import annotations
+
+__all__ = ["search_settings", "workshop"]
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from pipeline import console
+from pipeline.bench import Folders
+from pipeline.config import EditorParams, Params, load_params
+from pipeline.data import check_provenance, read_manifest
+from pipeline.editors import FitContext
+from pipeline.errors import PipelineError
+from pipeline.generators import load_generator
+from pipeline.generators.pullback import METRIC, load_metric
+from pipeline.paths import LABELS, PULLBACK, WORK
+from pipeline.protocol import Protocol, scales_of
+from pipeline.scratch import code_digest, fingerprint
+from pipeline.searching import DELTA, Attempt, Outcome, Tried, Workshop, best_of, load_space, search
+from pipeline.splits import read_split
+from pipeline.weights import sha256, weights_digest, write_atomic
+
+CODE = ("attributes", "bench", "editors", "generators", "labelers", "loop", "metrics", "plan", "searching")
+SPACES = Path("conf/search")
+MARKS = ("score", "success", "dependency", "identity", "seconds")
+
+
+def search_settings(name: str, trials: int, faces: int, seed: int, out: Path | None, folder: Path) -> None:
+    """Search, show all trials, and write the best settings as the editor ``NAME_tuned``.
+
+    A trial that is finished is kept under ``.work/search``: a search that was stopped goes on from there.
+
+    Arguments:
+        name: the editor.
+        trials: how many trainings, that of the present settings included.
+        faces: validation latents that are edited in each.
+        seed: which combinations are drawn.
+        out: the file of ``conf/editor/``; ``None`` for ``conf/editor/NAME_tuned.yaml``.
+        folder: the folder whose parameters and labels are used, such as ``comparisons/peers``.
+
+    Raises:
+        PipelineError: when labels, networks, parameters and candidates are missing or do not belong together.
+    """
+    for option, value in (("--trials", trials), ("--faces", faces)):
+        if value < 1:
+            raise PipelineError(f"expected at least 1, got {option} {value}: raise it")
+    spaces = SPACES.absolute()
+    out = (out or Path(f"conf/editor/{name}_tuned.yaml")).absolute()
+    os.chdir(folder)
+    params = load_params()
+    settings = params.editor_settings(name)
+    space = load_space(spaces / f"{settings.kind}.yaml", settings)
+    shop = workshop(params, faces)
+    with console.progress(trials, "trials") as bar:
+        tried = search(settings, space, _kept(name, shop, bar), trials, seed)
+    _show(tried)
+    before, best = tried[0].outcome.overall.score, best_of(tried)
+    scores = f"score {before:.3f} before, {best.outcome.overall.score:.3f} after"
+    heading = (
+        f"# {name} as `python -m pipeline search` found it on the validation split: {len(tried)} trials,\n"
+        f"# {len(shop.val.w[:faces])} latents, seed {seed}; {scores}, where the score is\n"
+        "# (1 - success) + dependency + (1 - identity).\n"
+    )
+    write_atomic(out, (heading + _section(f"{name}_tuned", best.settings)).encode())
+    console.result(f"{scores}; the best settings are in {out}")
+
+
+def workshop(params: Params, faces: int) -> Workshop:
+    """The data and the networks of all trials.
+
+    Raises:
+        PipelineError: when labels and networks are missing or do not belong together.
+    """
+    manifest = read_manifest(LABELS)
+    made_by = {"generator": params.generator.weights, "labeler": params.labeler.weights}
+    digests = {role: weights_digest(place) for role, place in made_by.items()}
+    attributes = list(params.labeler.attributes)
+    check_provenance(manifest, {**digests, "attributes": attributes}, LABELS)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    train, val = (read_split(LABELS, split, device) for split in ("train", "val"))
+    scales = scales_of(train.w.cpu().numpy(), train.attrs.cpu().double().numpy(), train.columns)
+    protocol = Protocol.of(
+        scales,
+        deltas=(DELTA,),
+        sides="both",
+        tolerance=params.evaluate.tolerance,
+        batch=params.label.batch_size,
+    )
+    return Workshop(
+        train=train,
+        val=val,
+        context=FitContext(
+            load_generator=lambda: load_generator(params.generator.weights, device=device),
+            load_metric=lambda: load_metric(PULLBACK),
+        ),
+        folders=Folders(
+            generator=params.generator.weights,
+            labeler=params.labeler.weights,
+            judge=params.labeler.judge,
+            identity=params.labeler.identity,
+            editor="",
+            attributes=params.labeler.attributes,
+        ),
+        protocol=protocol,
+        faces=faces,
+        chunk=params.evaluate.chunk,
+        seed=params.train.seed,
+    )
+
+
+def _kept(name: str, shop: Workshop, bar: console.Progress) -> Attempt:
+    """Trials whose outcomes are kept, each under the fingerprint of all that it depends on."""
+    metric, folders = PULLBACK / METRIC, shop.folders
+    networks = (folders.generator, folders.labeler, folders.judge, folders.identity)
+    facts: dict[str, Any] = {
+        "labels": read_manifest(LABELS).digest,
+        "metric": sha256(metric) if metric.is_file() else None,
+        "networks": [weights_digest(folder) for folder in networks],
+        "faces": shop.faces,
+        "asked": [shop.protocol.deltas, shop.protocol.sides, shop.protocol.tolerance],
+        "seed": shop.seed,
+        "code": code_digest(*CODE),
+        "torch": torch.__version__,
+    }
+
+    def attempt(settings: EditorParams) -> Outcome:
+        place = WORK / "search" / name / f"{fingerprint({**facts, 'settings': asdict(settings)})}.json"
+        if place.is_file():
+            outcome = Outcome.of_plain(json.loads(place.read_text()))
+            bar.skip(1)
+            return outcome
+        outcome = shop.attempt(settings)
+        write_atomic(place, json.dumps(outcome.plain()).encode())
+        bar.advance(1, f"score {outcome.overall.score:.3f}")
+        return outcome
+
+    return attempt
+
+
+def _show(tried: Sequence[Tried]) -> None:
+    """All trials as a table, in their order."""
+    rows = []
+    for each in tried:
+        marks = each.outcome.overall
+        numbers = (marks.score, marks.success, marks.dependency, marks.identity)
+        changes = ", ".join(f"{name}={value}" for name, value in each.changes.items())
+        rows.append((changes or "as it is", *(f"{x:.3f}" for x in numbers), f"{each.outcome.seconds:.0f}"))
+    console.table(["trial", *MARKS], rows)
+
+
+def _section(name: str, settings: EditorParams) -> str:
+    """An editor as the files of ``conf/editor/`` have it: a line for each setting."""
+    lines = [f"{name}:\n"]
+    for key, value in asdict(settings).items():
+        plain = list(value) if isinstance(value, tuple) else value
+        text = yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=sys.maxsize)
+        text = text.removesuffix("...\n")  # the end of a document, after a single value
+        lines.append(f"  {key}: {text.rstrip()}\n")
+    return "".join(lines)

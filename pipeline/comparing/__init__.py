@@ -1,0 +1,1 @@
+"""All editors side by side: their numbers, pictures and failures, in one report."""

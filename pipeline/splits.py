@@ -1,0 +1,36 @@
+"""The splits of the labels as training takes them."""
+
+from __future__ import annotations
+
+__all__ = ["read_split"]
+
+from pathlib import Path
+
+import torch
+
+from pipeline.data import read_manifest, read_table, to_tensors
+from pipeline.editors import EditingData
+from pipeline.errors import PipelineError
+from pipeline.rows import Split
+
+
+def read_split(labels: str | Path, split: Split, device: str | torch.device = "cpu") -> EditingData:
+    """One split, whole, on a device.
+
+    Arguments:
+        labels: the data folder.
+        split: which rows.
+        device: where the tensors go.
+
+    Raises:
+        PipelineError: when the split has no rows, or the folder is no whole one.
+    """
+    provenance = read_manifest(labels).provenance
+    columns, decided = (tuple(provenance[name]) for name in ("columns", "decided"))
+    table = read_table(labels, ["w", *columns], split)
+    if table.num_rows == 0:
+        raise PipelineError(
+            f"expected rows of the split {split!r}, got none, in {labels}: raise sample.count"
+        )
+    w, attrs = to_tensors(table, columns)
+    return EditingData(w.to(device), attrs.to(device), columns, decided)
