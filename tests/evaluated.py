@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import evaluation
+from pipeline import elsewhere, evaluation
 from pipeline.config import load_params
 from pipeline.data import read_table, to_tensors
 from pipeline.editors import EditingData, editor_class, save_editor
@@ -57,8 +57,9 @@ class Mapped:
 def without_ray(patch: pytest.MonkeyPatch) -> Mapped:
     """Evaluate in this process from now on."""
     mapped = Mapped()
-    patch.setattr(evaluation, "connect", lambda params: nullcontext())
-    patch.setattr(evaluation, "map_shards", mapped)
+    for module in (evaluation, elsewhere):
+        patch.setattr(module, "connect", lambda params: nullcontext())
+        patch.setattr(module, "map_shards", mapped)
     return mapped
 
 

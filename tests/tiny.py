@@ -50,6 +50,7 @@ PARAMS: dict[str, Any] = {
         "weights": "models/tiny/labeler",
         "judge": "models/tiny/judge",
         "identity": "models/tiny/identity",
+        "perceptual": None,
         "attributes": [attribute.name for attribute in ATTRIBUTES],
         "sources": {},
     },

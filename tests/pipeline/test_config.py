@@ -93,7 +93,7 @@ def test_a_refused_override_leaves_the_file(tmp_path: Path, monkeypatch: pytest.
         ("interfacegan", InterfaceGANParams()),
         ("styleflow", StyleFlowParams()),
         ("plugen", PluGeNParams()),
-        ("disentangler", DisentanglerParams()),
+        ("disentangler", DisentanglerParams(epochs=70, learning_rate=1e-3, schedule="cosine")),
         ("ridge", RidgeParams()),
         ("mean_difference", MeanDifferenceParams()),
         ("partial_effect", PartialEffectParams()),

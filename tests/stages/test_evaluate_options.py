@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 from torch import nn
 
-from pipeline import evaluation, report
+from pipeline import elsewhere, evaluation, report
 from pipeline.__main__ import main
 from pipeline.checks import check_networks
 from pipeline.config import load_params
@@ -124,8 +124,9 @@ def project(made, tmp_path, monkeypatch):
     """A copy of it, entered, in which nothing needs Ray and no figure is drawn."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(evaluation, "connect", lambda params: nullcontext())
-    monkeypatch.setattr(evaluation, "map_shards", map_here)
+    for module in (evaluation, elsewhere):
+        monkeypatch.setattr(module, "connect", lambda params: nullcontext())
+        monkeypatch.setattr(module, "map_shards", map_here)
     monkeypatch.setattr(report, "_draw", lambda *arguments: None)
     MAPPED.clear()
     return tmp_path
