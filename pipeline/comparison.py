@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline import charts, explorer
 from pipeline.attributes import nearest_name, same_attribute
@@ -40,7 +41,7 @@ from pipeline.report import FACES
 SIDE_BY_SIDE = 3  # faces: each takes a row for every editor
 PAIRS = 6  # of each kind of failure in a gallery
 PANELS = {"dependency": "Attribute dependency (σ)", "identity": "Identity similarity", "success": "Success"}
-RARE, ELSEWHERE = "rare", "outside"
+RARE = "rare"
 
 
 def members_of(params: Params) -> dict[str, list[str]]:
@@ -129,7 +130,7 @@ def _pooled(entry: Entry) -> Row:
     return {name: round(entry.mean(name) or 0.0, 6) for name in sorted(names)}
 
 
-def _rare(entry: Entry, params: Params, columns: tuple[str, ...]) -> Any:  # noqa: ANN401
+def _rare(entry: Entry, params: Params, columns: tuple[str, ...]) -> NDArray[np.bool_]:
     """Which edits ask for a combination that the training data hardly has, ``[N, 2, K]``."""
     train = to_tensors(read_table(LABELS, ["w", *columns], "train"), columns)[1].double().numpy()
     table = read_table(LABELS, ["id", "w", *columns], params.evaluate.split)
@@ -137,7 +138,8 @@ def _rare(entry: Entry, params: Params, columns: tuple[str, ...]) -> Any:  # noq
     known = np.isin(table["id"].to_numpy(), entry.edits[0].ids)
     step = params.evaluate.delta * train.std(axis=0)
     posed = ~np.isnan(entry.edits[0].at("unreached", params.evaluate.delta))
-    return rare_requests(labels[known], train, step, same_attribute(columns)) & posed
+    rare: NDArray[np.bool_] = rare_requests(labels[known], train, step, same_attribute(columns)) & posed
+    return rare
 
 
 def _draw_charts(folder: Path, entries: Sequence[Entry], rows: Sequence[Row], params: Params) -> None:

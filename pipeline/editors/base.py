@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["EditingData", "Editor", "FitContext", "Objective", "Rows"]
+__all__ = ["EditingData", "Editor", "FitContext", "Objective", "Rows", "offsets", "refuse_constant"]
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -218,3 +218,16 @@ def offsets(strength: float | Tensor, w: Tensor) -> Tensor:
     """A strength as a column ``[N, 1]`` of the dtype and device of ``w``."""
     values = torch.as_tensor(strength, dtype=w.dtype, device=w.device)
     return values.reshape(-1, 1).expand(len(w), 1)
+
+
+def refuse_constant(columns: Sequence[str], deviations: Iterable[float]) -> None:
+    """Refuse an attribute without a standard deviation above 0.
+
+    Raises:
+        PipelineError: naming the first one.
+    """
+    for column, deviation in zip(columns, deviations, strict=True):
+        if not deviation > 0:
+            raise PipelineError(
+                f"expected different labels of {column!r}, got one value throughout: drop the attribute"
+            )

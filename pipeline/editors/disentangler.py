@@ -24,8 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from pipeline.editors.base import EditingData, Editor, FitContext, Objective, Rows, offsets
-from pipeline.editors.linear import refuse_constant
+from pipeline.editors.base import EditingData, Editor, FitContext, Objective, Rows, offsets, refuse_constant
 from pipeline.editors.peer_settings import DisentanglerParams
 from pipeline.errors import PipelineError
 

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from pipeline.editors.base import EditingData
-from pipeline.errors import PipelineError
+from pipeline.editors.base import EditingData, refuse_constant
 
 FLOOR = 1e-4  # share of the mean variance that is added in each direction, also in one that never varies
 
@@ -30,11 +29,7 @@ def attribute_statistics(data: EditingData) -> tuple[Tensor, Tensor]:
         PipelineError: when a column has one value throughout.
     """
     std = data.attrs.std(dim=0)
-    for column, value in zip(data.columns, std.tolist(), strict=True):
-        if not value > 0:
-            raise PipelineError(
-                f"expected different labels of {column!r}, got one value throughout: drop the attribute"
-            )
+    refuse_constant(data.columns, std.tolist())
     return data.attrs.mean(dim=0), std
 
 

@@ -7,9 +7,8 @@ the unit of strength, whatever the direction.
 
 from __future__ import annotations
 
-__all__ = ["Array", "LinearEditor", "TrainingSplit", "extremes", "refuse_constant"]
+__all__ = ["Array", "LinearEditor", "TrainingSplit", "extremes"]
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,8 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.editors.base import EditingData, Editor, offsets
-from pipeline.errors import PipelineError
+from pipeline.editors.base import EditingData, Editor, offsets, refuse_constant
 
 Array = NDArray[np.float64]
 
@@ -126,19 +124,6 @@ def extremes(scores: Array, share: float) -> tuple[NDArray[np.int64], NDArray[np
     count = max(1, int(share * len(scores)))
     order = np.argsort(scores, kind="stable")
     return order[:count], order[-count:]
-
-
-def refuse_constant(columns: Sequence[str], deviations: Sequence[float] | Array) -> None:
-    """Refuse an attribute without a standard deviation above 0.
-
-    Raises:
-        PipelineError: naming the first one.
-    """
-    for column, deviation in zip(columns, deviations, strict=True):
-        if not deviation > 0:
-            raise PipelineError(
-                f"expected different labels of {column!r}, got one value throughout: drop the attribute"
-            )
 
 
 def _ridge(x: Array, attrs: Array, alpha: float) -> Array:

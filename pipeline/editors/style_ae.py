@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from pipeline.attributes import class_groups, same_attribute
-from pipeline.editors.base import EditingData, Editor, FitContext, offsets
+from pipeline.editors.base import EditingData, Editor, FitContext, offsets, refuse_constant
 from pipeline.editors.settings import StyleAEParams
 from pipeline.editors.style_ae_training import StyleAEObjective, TrainingAids, linear_basis, training_aids
 from pipeline.editors.style_layers import StyleLayers
@@ -225,7 +225,7 @@ class StyleAE(Editor):
         """
         self.attr_mean.copy_(attrs.mean(dim=0))
         self.attr_std.copy_(attrs.std(dim=0))
-        self._refuse_constant()
+        refuse_constant(self.columns, self.attr_std.tolist())
         if any(self.classes):
             same = torch.from_numpy(same_attribute(self.columns)).to(attrs.device)
             self.follow.copy_(torch.corrcoef(attrs.T) * same)
@@ -243,13 +243,6 @@ class StyleAE(Editor):
                 "expected start: orthogonal for repeated classes, got 'linear': repeated coordinates have no "
                 "linear code; set start, or repeats: 0"
             )
-
-    def _refuse_constant(self) -> None:
-        for column, std in zip(self.columns, self.attr_std.tolist(), strict=True):
-            if not std > 0:
-                raise PipelineError(
-                    f"expected different labels of {column!r}, got one value throughout: drop the attribute"
-                )
 
     def _take_coordinates(self, w: Tensor, metric: Metric) -> None:
         """The principal components of w in the pull-back metric: what changes images most over the samples.
