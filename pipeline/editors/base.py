@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -97,6 +97,7 @@ class Editor(nn.Module, ABC):
 
     Attributes:
         kind: the name of the method in ``params.yaml`` and ``config.json``.
+        arguments: what the constructor takes beside ``columns``; attributes of the same names hold it.
         columns: the K editable columns: an attribute, or a class of a categorical one.
         w_dim: width of the style vector.
         style_layers: for single attributes the style inputs that their edits change, the first and the last
@@ -104,6 +105,7 @@ class Editor(nn.Module, ABC):
     """
 
     kind: ClassVar[str]
+    arguments: ClassVar[tuple[str, ...]] = ("w_dim",)
     columns: tuple[str, ...]
     w_dim: int
     style_layers: StyleLayers = MappingProxyType({})
@@ -186,14 +188,16 @@ class Editor(nn.Module, ABC):
         """Whether edits of any attribute change only some style inputs, and so give per-layer styles."""
         return any(column.partition(".")[0] in self.style_layers for column in self.columns)
 
-    @abstractmethod
     def config(self) -> dict[str, Any]:
         """The content of ``config.json``: ``architecture`` (the kind) and the constructor arguments."""
+        arguments = {name: getattr(self, name) for name in self.arguments}
+        return {"architecture": self.kind, "columns": list(self.columns), **arguments}
 
     @classmethod
-    @abstractmethod
-    def from_config(cls, config: dict[str, Any]) -> Editor:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """An untrained editor of the shape that :meth:`config` describes."""
+        arguments = {name: value for name, value in config.items() if name != "architecture"}
+        return cls(**{**arguments, "columns": tuple(config["columns"])})
 
     def index(self, attribute: str) -> int:
         """The code coordinate of an attribute.

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 __all__ = ["Disentangler", "DisentanglerObjective", "normal_scores"]
 
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +46,7 @@ class Disentangler(Editor):
     """
 
     kind = "disentangler"
+    arguments = ("w_dim", "components", "layers", "width")
     center: Tensor
     axes: Tensor
     scale: Tensor
@@ -119,19 +119,6 @@ class Disentangler(Editor):
         k, code = self.index(attribute), self.encode(w).to(self.center.dtype)
         code[:, k : k + 1] += offsets(strength, code)
         return self.decode(code).to(w.dtype)
-
-    def config(self) -> dict[str, Any]:
-        """The constructor arguments, and the kind as ``architecture``."""
-        fields = ("w_dim", "components", "layers", "width")
-        return {"architecture": self.kind, "columns": list(self.columns)} | {
-            name: getattr(self, name) for name in fields
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Disentangler:
-        """The inverse of :meth:`config`."""
-        arguments = {name: value for name, value in config.items() if name != "architecture"}
-        return cls(**{**arguments, "columns": tuple(config["columns"])})
 
     @property
     def _widths(self) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 __all__ = ["Array", "LinearEditor", "TrainingSplit", "extremes"]
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -102,15 +102,6 @@ class LinearEditor(Editor):
         """``w + strength · step``."""
         self.check(w)
         return w + offsets(strength, w) * self.steps[self.index(attribute)].to(w.dtype)
-
-    def config(self) -> dict[str, Any]:
-        """The constructor arguments, and the kind as ``architecture``."""
-        return {"architecture": self.kind, "columns": list(self.columns), "w_dim": self.w_dim}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """The inverse of :meth:`config`."""
-        return cls(tuple(config["columns"]), config["w_dim"])
 
     def _read(self, w: Tensor) -> Tensor:
         return (w - self.center.to(w.dtype)) @ self.readers.T.to(w.dtype)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 __all__ = ["PluGeN", "PluGeNObjective"]
 
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +40,7 @@ class PluGeN(Editor):
     """
 
     kind = "plugen"
+    arguments = ("w_dim", "couplings", "layers", "width")
     attr_mean: Tensor
     attr_std: Tensor
     center: Tensor
@@ -122,19 +122,6 @@ class PluGeN(Editor):
         code = self.encode(w.to(self.center.dtype))
         code[:, which : which + 1] += offsets(strength, code)
         return self.decode(code).to(w.dtype)
-
-    def config(self) -> dict[str, Any]:
-        """The constructor arguments, and the kind as ``architecture``."""
-        fields = ("w_dim", "couplings", "layers", "width")
-        return {"architecture": self.kind, "columns": list(self.columns)} | {
-            name: getattr(self, name) for name in fields
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> PluGeN:
-        """The inverse of :meth:`config`."""
-        arguments = {name: value for name, value in config.items() if name != "architecture"}
-        return cls(**{**arguments, "columns": tuple(config["columns"])})
 
 
 def _network(inputs: int, outputs: int, layers: int, width: int) -> nn.Sequential:

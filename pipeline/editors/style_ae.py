@@ -21,7 +21,6 @@ from __future__ import annotations
 
 __all__ = ["StyleAE"]
 
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +58,7 @@ class StyleAE(Editor):
     """
 
     kind = "style_ae"
+    arguments = ("w_dim", "rank", "layers", "width", "visible", "residual", "repeats", "style_layers")
     training_aids: TrainingAids | None = None  # not a sub-module: only training needs it, and it is not saved
     attr_mean: Tensor
     attr_std: Tensor
@@ -204,19 +204,6 @@ class StyleAE(Editor):
         if not self.residual:
             return self.decode(moved).to(w.dtype)
         return w + self.displacement(self.decoder(moved) - self.decoder(code)).to(w.dtype)
-
-    def config(self) -> dict[str, Any]:
-        """The constructor arguments, and the kind as ``architecture``."""
-        fields = ("w_dim", "rank", "layers", "width", "visible", "residual", "repeats", "style_layers")
-        return {"architecture": self.kind, "columns": list(self.columns)} | {
-            name: getattr(self, name) for name in fields
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> StyleAE:
-        """The inverse of :meth:`config`."""
-        arguments = {name: value for name, value in config.items() if name != "architecture"}
-        return cls(**{**arguments, "columns": tuple(config["columns"])})
 
     def _take_attributes(self, attrs: Tensor) -> None:
         """Mean, standard deviation, and how the classes of an attribute follow each other: by correlation.

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 __all__ = ["StyleFlow", "StyleFlowObjective", "solver_error"]
 
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +56,7 @@ class StyleFlow(Editor):
     """
 
     kind = "style_flow"
+    arguments = ("w_dim", "layers", "width", "solver", "steps", "style_layers")
     attr_mean: Tensor
     attr_std: Tensor
     center: Tensor
@@ -162,19 +162,6 @@ class StyleFlow(Editor):
         code = self.encode(w.to(self.center.dtype))
         code[:, which : which + 1] += offsets(strength, code)
         return self.decode(code).to(w.dtype)
-
-    def config(self) -> dict[str, Any]:
-        """The constructor arguments, and the kind as ``architecture``."""
-        fields = ("w_dim", "layers", "width", "solver", "steps", "style_layers")
-        return {"architecture": self.kind, "columns": list(self.columns)} | {
-            name: getattr(self, name) for name in fields
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> StyleFlow:
-        """The inverse of :meth:`config`."""
-        arguments = {name: value for name, value in config.items() if name != "architecture"}
-        return cls(**{**arguments, "columns": tuple(config["columns"])})
 
     def _read(self, w: Tensor) -> Tensor:
         return (w - self.center) @ self.readers.T
