@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.repo import Repo
 
 from pipeline import paths
 from pipeline.cli.compose import compose
@@ -135,6 +136,13 @@ def test_outputs_are_where_the_stages_write() -> None:
     assert {path.as_posix() for path in folders} <= made
     per_editor = {Path(path).parent for path in made - {path.as_posix() for path in folders}}
     assert per_editor == {paths.editor_folder("ED"), paths.report_folder("ED")}
+
+
+@pytest.mark.parametrize("folder", [".", "comparisons/peers", "comparisons/many"])
+def test_dvc_finds_the_stages_of_every_folder(folder: str) -> None:
+    """What git ignores is not in DVC's graph, and DVC reads the rules with ``!`` otherwise than git does."""
+    with Repo(str(ROOT)) as repo:
+        assert ROOT / folder / "dvc.yaml" in {Path(stage.path) for stage in repo.index.stages}
 
 
 def test_a_failing_stage_keeps_the_outputs_of_the_last_run() -> None:
