@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline import charts, explorer
 from pipeline.attributes import nearest_name, same_attribute
+from pipeline.comparing.columns import COLUMNS
 from pipeline.comparing.failures import Failure, count_failures, worst_failures
 from pipeline.comparing.pictures import Painter, draw_failures, draw_side_by_side
 from pipeline.comparing.standings import (
@@ -29,7 +30,7 @@ from pipeline.comparing.standings import (
     overwrite_numbers,
     read_entries,
 )
-from pipeline.comparing.tables import COLUMNS, markdown, report_text, write_csv
+from pipeline.comparing.tables import markdown, report_text, write_csv
 from pipeline.config import Params
 from pipeline.data import read_manifest, read_table, to_tensors
 from pipeline.errors import PipelineError

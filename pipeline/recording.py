@@ -1,6 +1,7 @@
 """The comparison of all editors as one MLflow run: its numbers, tables and pictures.
 
-The run is recognised by the digest of what it holds, so that recording the same again adds nothing.
+The run is recognised by the digest of what it holds, so that recording the same again adds nothing, and one
+that was broken off is completed.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pipeline.weights import sha256
 TAG = "styleae.comparison"
 AT_ONCE = 1000  # metrics that a server takes in one request
 PER_EDITOR = "editor"
+WHOLE = "FINISHED"  # the status of a run that has everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def record_comparison(store: Store, folder: Path) -> Recorded:
 
     Raises:
         PipelineError: when there is no comparison.
-        MlflowException: when the store refuses; the next call begins again.
+        MlflowException: when the store refuses; the next call completes the run.
     """
     if not (folder / "table.csv").is_file():
         raise PipelineError(f"expected a comparison, got none, in {folder}: run `dvc repro compare`")
@@ -51,17 +53,18 @@ def record_comparison(store: Store, folder: Path) -> Recorded:
     client, digest = MlflowClient(), _digest(folder)
     experiment = open_experiment(client, store)
     found = client.search_runs([experiment], f"tags.`{TAG}` = '{digest}'", max_results=1)
-    if found:
-        return Recorded(found[0].info.run_id, new=False)
-    run_id = client.create_run(experiment, run_name="comparison").info.run_id
+    run = found[0] if found else client.create_run(experiment, run_name="comparison", tags={TAG: digest})
+    run_id = run.info.run_id
+    if run.info.status == WHOLE:
+        return Recorded(run_id, new=False)
     metrics = list(_metrics(folder / "table.csv"))
     for start in range(0, len(metrics), AT_ONCE):
         client.log_batch(run_id, metrics=metrics[start : start + AT_ONCE])
     client.log_artifacts(run_id, str(folder))
     note = "Artifacts → `report.md`, `explorer.html` (two editors side by side), `figures`."
-    for key, value in {**provenance.git_tags(), "mlflow.note.content": note, TAG: digest}.items():
-        client.set_tag(run_id, key, value)  # the digest last: what is not whole is not found
-    client.set_terminated(run_id)
+    for key, value in {**provenance.git_tags(), "mlflow.note.content": note}.items():
+        client.set_tag(run_id, key, value)
+    client.set_terminated(run_id, WHOLE)
     return Recorded(run_id, new=True)
 
 

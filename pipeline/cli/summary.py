@@ -8,7 +8,7 @@ import csv
 from collections.abc import Sequence
 
 from pipeline import console
-from pipeline.comparing.tables import COLUMNS
+from pipeline.comparing.columns import COLUMNS
 from pipeline.config import load_params
 from pipeline.errors import PipelineError
 from pipeline.paths import COMPARE, report_folder

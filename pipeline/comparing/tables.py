@@ -2,170 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["COLUMNS", "Column", "markdown", "report_text", "write_csv"]
+__all__ = ["markdown", "report_text", "write_csv"]
 
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from pipeline.comparing.columns import SINGLE, TABLES, Column, group
 from pipeline.config import Params
 
 Row = Mapping[str, Any]
-
-COLUMNS = (
-    "success",
-    "dependency",
-    "identity",
-    "rmse",
-    "psnr",
-    "ssim",
-    "unreached",
-    "reconstruction/psnr",
-    "train_seconds",
-)
-"""The usual columns of the short table."""
-
-
-class Column(NamedTuple):
-    """A column of a table of the report.
-
-    Attributes:
-        name: the key in a row.
-        heading: what the table calls it.
-        better: +1 when more is better, -1 when less is, 0 for neither: the best is set in bold.
-    """
-
-    name: str
-    heading: str
-    better: int
-
-
-def _columns(prefix: str, *columns: tuple[str, str, int]) -> tuple[Column, ...]:
-    return tuple(Column(prefix + name, heading, better) for name, heading, better in columns)
-
-
-SINGLE = (
-    ("dependency", "dependency", -1),
-    ("dependency_max", "largest", -1),
-    ("identity", "identity", 1),
-    ("rmse", "RMSE", -1),
-    ("psnr", "PSNR", 1),
-    ("ssim", "SSIM", 1),
-    ("lpips", "LPIPS", -1),
-    ("style_distance", "distance of w", -1),
-)
-
-TABLES: tuple[tuple[str, str, tuple[Column, ...]], ...] = (
-    (
-        "Edits at matched strength",
-        "Every attribute, every posed direction. An edit that does not reach its move counts as a failure; "
-        "the distances are of those that do.",
-        _columns("", ("success", "success", 1), ("unreached", "unreached", -1), *SINGLE),
-    ),
-    (
-        "The edits that all have reached",
-        "The same numbers on one set of edits: nobody is better for having left out the hard ones. An editor "
-        "that reaches less than half of its moves has no say in what the set is, and no row.",
-        _columns("common/", *SINGLE),
-    ),
-    (
-        "Rare combinations",
-        "Edits whose result, such as a beard on a woman, is like less than 1 % of the training rows.",
-        _columns("rare/", ("success", "success", 1), ("unreached", "unreached", -1), *SINGLE[:4]),
-    ),
-    (
-        "Latents from outside",
-        "Styles drawn with a truncation above 1, which training has not seen.",
-        _columns("outside/", ("success", "success", 1), ("unreached", "unreached", -1), *SINGLE[:4]),
-    ),
-    (
-        "Inverted pictures",
-        "Pictures that are not the generator's, as the styles whose images are nearest to them; edits are "
-        "compared with those images. RMSE of inversion: how near the images are to the pictures.",
-        _columns(
-            "inverted/",
-            ("success", "success", 1),
-            ("unreached", "unreached", -1),
-            *SINGLE[:4],
-            ("inversion_rmse", "RMSE of inversion", 0),
-        ),
-    ),
-    (
-        "Five edits one after the other",
-        "In three orders. Accuracy: the share of the five that the judge sees at the end. Consistency: how "
-        "alike the ends of different orders are.",
-        _columns(
-            "",
-            ("sequence/step_1/accuracy", "accuracy of 1", 1),
-            ("sequence/step_5/accuracy", "accuracy of 5", 1),
-            ("sequence/step_5/dependency", "dependency", -1),
-            ("sequence/step_1/identity", "identity after 1", 1),
-            ("sequence/step_5/identity", "after 5", 1),
-            ("sequence/step_1/fid", "FID after 1", -1),
-            ("sequence/step_5/fid", "after 5", -1),
-            ("consistency/identity", "consistency", 1),
-            ("consistency/rmse", "RMSE of orders", -1),
-        ),
-    ),
-    (
-        "Sliders and realism",
-        "Spearman of slider against judge, evenness of its steps, 1 - SSIM per σ along it; FID and KID of "
-        "edited images against the originals in the features of the identity network.",
-        _columns(
-            "",
-            ("sliders/spearman", "Spearman", 1),
-            ("sliders/uniformity", "evenness", 1),
-            ("sliders/path_length", "path length", -1),
-            ("realism/fid", "FID", -1),
-            ("realism/kid", "KID", -1),
-        ),
-    ),
-    (
-        "Attributes set to a value",
-        "The paper's use: overwrite a coordinate, without calibration. Success under fixed thresholds of the "
-        "judge; the distances on the edits in which all succeed.",
-        _columns(
-            "overwrite/",
-            ("success", "success", 1),
-            ("mse", "MSE", -1),
-            ("psnr", "PSNR", 1),
-            ("ssim", "SSIM", 1),
-            ("lpips", "LPIPS", -1),
-            ("identity", "identity", 1),
-        ),
-    ),
-    (
-        "The code",
-        "Of code against judge. The attribute coordinates of a linear editor are a regression, the rest is w "
-        "itself: high completeness is no merit there.",
-        _columns(
-            "code/",
-            ("dci_disentanglement", "disentanglement", 1),
-            ("dci_completeness", "completeness", 1),
-            ("dci_informativeness", "informativeness", 1),
-            ("mig", "MIG", 1),
-            ("sap", "SAP", 1),
-        ),
-    ),
-    (
-        "Cost",
-        "Seconds of training, to the best validation loss and to within 5 % of it; milliseconds of a call of "
-        "`edit`.",
-        _columns(
-            "",
-            ("reconstruction/psnr", "reconstruction PSNR", 1),
-            ("parameters", "parameters", 0),
-            ("train_seconds", "training s", -1),
-            ("seconds_to_best", "to best", -1),
-            ("seconds_to_near_best", "to near it", -1),
-            ("peak_mib", "peak MiB", -1),
-            ("edit_ms_1", "ms / edit", -1),
-            ("edit_ms_1024", "ms / 1024", -1),
-            ("evaluate_seconds", "evaluation s", 0),
-        ),
-    ),
-)
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
@@ -206,16 +53,16 @@ def report_text(
         "each number means; brackets are 95 % bootstrap intervals, the best of a column is bold.\n"
     )
     parts = ["# Editors side by side\n", about, _facts(facts)]
-    for title, text, columns in TABLES:
-        known = [column for column in columns if any(column.name in row for row in rows)]
+    for table in TABLES:
+        known = [column for column in table.columns if any(column.name in row for row in rows)]
         if known:
-            parts.append(f"## {title}\n\n{text}\n\n{_table(rows, known)}")
-        if title == TABLES[0][0]:
+            parts.append(f"## {table.title}\n\n{table.text}\n\n{_table(rows, known)}")
+        if table is TABLES[0]:
             curves = ("curves",) if len(params.evaluate.deltas) > 1 else ()
             parts += [_apart(ours, apart), *map(_picture, ("bars", *curves, "success", "edits"))]
-        if title == TABLES[-1][0]:
+        if table is TABLES[-1]:
             parts.append(_picture("cost"))
-    parts.append(_failures(rows, failures))
+    parts += [_ahead(rows), _failures(rows, failures)]
     return "\n".join(parts)
 
 
@@ -225,8 +72,39 @@ def _apart(ours: str, apart: Mapping[str, Row]) -> str:
     rows = [{"editor": f"{ours} − {other}", **numbers} for other, numbers in apart.items()]
     if not rows:
         return ""
-    table = _table(rows, _columns("", *names), bold=False)
+    table = _table(rows, group("", *names), bold=False)
     return f"Differences on the same latents, which are sharper than two intervals:\n\n{table}"
+
+
+def _ahead(rows: Sequence[Row]) -> str:
+    """Every number in which another editor is better than the first one; with intervals, these apart."""
+    ours, *others = rows
+    lines = []
+    for table in TABLES:
+        for column in table.columns:
+            name, sign = column.name, column.better
+            better = [
+                row
+                for row in others
+                if sign and name in row and name in ours and _is_ahead(row, ours, column)
+            ]
+            better.sort(key=lambda row: -sign * row[name])
+            if better:
+                cells = "; ".join(f"{row['editor']} {_cell(row, name)}" for row in better)
+                lines.append(f"| {table.title}: {column.heading} | {_cell(ours, name)} | {cells} |\n")
+    title = f"## Where another editor is better than {ours['editor']}\n\n"
+    if not lines:
+        return f"{title}Nowhere.\n"
+    text = "Every such number of the tables above; where both have an interval, only if they are apart.\n\n"
+    return f"{title}{text}| number | {ours['editor']} | better |\n| --- | ---: | --- |\n{''.join(lines)}"
+
+
+def _is_ahead(row: Row, ours: Row, column: Column) -> bool:
+    name, sign = column.name, column.better
+    worst, best = ("_low", "_high") if sign > 0 else ("_high", "_low")
+    if name + worst in row and name + best in ours:
+        return bool(sign * (row[name + worst] - ours[name + best]) > 0)
+    return bool(sign * (row[name] - ours[name]) > 0)
 
 
 def _failures(rows: Sequence[Row], failures: Sequence[Row]) -> str:

@@ -267,6 +267,38 @@ def test_less_is_better_where_it_is():
     assert "**0.1**" in line
 
 
+def ahead_of(ours, *others):
+    """The lines of the table that says where another editor is better."""
+    text = text_of([ours, *others], {})
+    return (
+        text.partition("## Where another editor is better than a\n\n")[2].partition("\n## ")[0].splitlines()
+    )
+
+
+def test_the_report_says_where_another_editor_is_better():
+    better = {"editor": "c", "success": 0.97, "success_low": 0.961, "success_high": 0.98, "psnr": 20.0}
+    near = {"editor": "d", "success": 0.97, "success_low": 0.96, "success_high": 0.98, "psnr": 21.0}
+    assert ahead_of(ROW_A | {"psnr": 19.0}, ROW_B, better, near)[4:] == [
+        "| Edits at matched strength: success | 0.953 [0.946, 0.96] | c 0.97 [0.961, 0.98] |",
+        "| Edits at matched strength: PSNR | 19 | d 21; c 20 |",
+    ]
+
+
+def test_where_less_is_better_intervals_must_be_apart_the_other_way():
+    ours = {"editor": "a", "count": 8.0, "rmse": 0.1, "rmse_low": 0.09, "rmse_high": 0.11}
+    theirs = [
+        ours | {"editor": n, "rmse": r, "rmse_low": r - 0.01, "rmse_high": r + 0.01}
+        for n, r in (("b", 0.07), ("c", 0.09))
+    ]
+    assert ahead_of(ours, *theirs)[4:] == [
+        "| Edits at matched strength: RMSE | 0.1 [0.09, 0.11] | b 0.07 [0.06, 0.08] |"
+    ]
+
+
+def test_the_report_says_that_nobody_is_better():
+    assert ahead_of(ROW_A, ROW_A | {"editor": "b"}) == ["Nowhere."]
+
+
 def test_a_table_that_nobody_has_numbers_for_is_left_out():
     text = text_of([ROW_A, ROW_B], {})
     assert "## Edits at matched strength" in text and "## Rare combinations" not in text

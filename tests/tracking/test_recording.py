@@ -75,7 +75,7 @@ def test_another_comparison_is_another_run(compared, change):
     assert len(runs_of(compared)) == 2
 
 
-def test_a_run_that_is_not_whole_is_not_taken_for_the_comparison(compared, monkeypatch):
+def test_a_run_that_was_broken_off_is_completed(compared, monkeypatch):
     def broken(*arguments):
         raise OSError("no room")
 
@@ -83,7 +83,12 @@ def test_a_run_that_is_not_whole_is_not_taken_for_the_comparison(compared, monke
         patch.setattr(MlflowClient, "log_artifacts", broken)
         with pytest.raises(OSError, match="no room"):
             record_comparison(store_of(compared), COMPARISON)
-    assert record_comparison(store_of(compared), COMPARISON).new
+    (broken_off,) = runs_of(compared)
+    recorded = record_comparison(store_of(compared), COMPARISON)
+    (run,) = runs_of(compared)
+    assert (recorded.run_id, recorded.new) == (broken_off.info.run_id, True)
+    assert (broken_off.info.status, run.info.status) == ("RUNNING", "FINISHED")
+    assert not record_comparison(store_of(compared), COMPARISON).new
 
 
 def test_nothing_to_record_is_refused(project):
