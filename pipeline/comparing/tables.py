@@ -25,8 +25,9 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 
 def markdown(rows: Sequence[Row], columns: Sequence[str]) -> str:
-    """A table for people: ``0.953 [0.946, 0.960]``."""
-    return _table(rows, [Column(name, name, 0) for name in columns])
+    """A table for people: ``0.953 [0.946, 0.960]``, the best of a column in bold."""
+    better = {column.name: column.better for table in TABLES for column in table.columns}
+    return _table(rows, [Column(name, name, better.get(name, 0)) for name in columns])
 
 
 def report_text(

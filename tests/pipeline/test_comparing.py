@@ -315,6 +315,11 @@ def test_numbers_are_short():
     assert cells == ["1,234,567", "1,000", "12.3", "0.000123", "0.000002", "0"]
 
 
+def test_the_best_of_the_short_table_is_bold_too():
+    text = markdown([ROW_A | {"x": 1.0, "unreached": 0.2}, ROW_B | {"x": 2.0}], ["success", "unreached", "x"])
+    assert text.splitlines()[2:] == ["| a | **0.953 [0.946, 0.96]** | 0.2 | 1 |", "| b | 0.9 | **0.1** | 2 |"]
+
+
 def test_a_table_of_numbers_has_every_column_of_every_row(tmp_path):
     write_csv(tmp_path / "table.csv", [ROW_A, ROW_B])
     with open(tmp_path / "table.csv", newline="") as file:
