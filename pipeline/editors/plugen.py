@@ -20,15 +20,15 @@ __all__ = ["PluGeN", "PluGeNObjective"]
 import torch
 from torch import Tensor, nn
 
-from pipeline.editors.base import EditingData, Editor, FitContext, Objective, Rows, offsets
+from pipeline.editors.base import EditingData, FitContext, Objective, Rows
 from pipeline.editors.flow_settings import PluGeNParams
-from pipeline.editors.flows import attribute_statistics, gaussian_log_density, seeded, style_statistics
+from pipeline.editors.flows import FlowEditor, gaussian_log_density, seeded, style_statistics
 from pipeline.errors import PipelineError
 
 SLOPE = 0.1  # of the leaky rectifiers
 
 
-class PluGeN(Editor):
+class PluGeN(FlowEditor):
     """The flow; ``code = [attributes | rest]``, as wide as w.
 
     Arguments:
@@ -41,26 +41,17 @@ class PluGeN(Editor):
 
     kind = "plugen"
     arguments = ("w_dim", "couplings", "layers", "width")
-    attr_mean: Tensor
-    attr_std: Tensor
-    center: Tensor
-    spread: Tensor
 
     def __init__(
         self, columns: tuple[str, ...], w_dim: int, couplings: int = 4, layers: int = 4, width: int = 512
     ) -> None:
-        super().__init__()
-        self.columns, self.w_dim = columns, w_dim
+        super().__init__(columns, w_dim, torch.ones(w_dim))
         self.couplings, self.layers, self.width = couplings, layers, width
         halves = (w_dim - w_dim // 2, w_dim // 2)
         self.networks = nn.ModuleList(
             _network(halves[which % 2], halves[1 - which % 2], layers, width) for which in range(couplings)
         )
         self.log_scale = nn.Parameter(torch.zeros(w_dim))
-        self.register_buffer("attr_mean", torch.zeros(len(columns)))
-        self.register_buffer("attr_std", torch.ones(len(columns)))
-        self.register_buffer("center", torch.zeros(w_dim))
-        self.register_buffer("spread", torch.ones(w_dim))
 
     @classmethod
     def build(cls, settings: PluGeNParams, data: EditingData, context: FitContext, seed: int) -> PluGeN:
@@ -77,21 +68,15 @@ class PluGeN(Editor):
             )
         with seeded(seed):
             editor = cls(data.columns, w_dim, settings.couplings, settings.layers, settings.width).to(data.w)
-        mean, std = attribute_statistics(data)
+        editor.learn_attributes(data)
         center, covariance = style_statistics(data.w)
-        spread = covariance.diagonal().sqrt()
-        values = {"attr_mean": mean, "attr_std": std, "center": center, "spread": spread}
-        for name, value in values.items():
-            getattr(editor, name).copy_(value)
+        editor.center.copy_(center)
+        editor.spread.copy_(covariance.diagonal().sqrt())
         return editor
 
     def objective(self, settings: PluGeNParams, context: FitContext) -> PluGeNObjective:
         """The negative log-likelihood of styles and attributes."""
         return PluGeNObjective(self, settings)
-
-    def normalise(self, attrs: Tensor) -> Tensor:
-        """Raw labeler outputs ``[N, K]`` in standard deviations of the training split."""
-        return (attrs - self.attr_mean) / self.attr_std
 
     def encode(self, w: Tensor) -> Tensor:
         """``w [N, w_dim]`` → ``code [N, w_dim]``."""
@@ -115,13 +100,6 @@ class PluGeN(Editor):
     def log_volume(self) -> Tensor:
         """``log |det ∂code/∂w|``, the same for all styles: each coupling has 1 on its diagonal."""
         return (self.log_scale - self.spread.log()).sum()
-
-    def edit(self, w: Tensor, attribute: str, strength: float | Tensor) -> Tensor:
-        """Encode, move the attribute's coordinate by ``strength``, decode."""
-        which = self.index(attribute)
-        code = self.encode(w.to(self.center.dtype))
-        code[:, which : which + 1] += offsets(strength, code)
-        return self.decode(code).to(w.dtype)
 
 
 def _network(inputs: int, outputs: int, layers: int, width: int) -> nn.Sequential:

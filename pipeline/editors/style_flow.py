@@ -29,17 +29,17 @@ __all__ = ["StyleFlow", "StyleFlowObjective", "solver_error"]
 import torch
 from torch import Tensor, nn
 
-from pipeline.editors.base import EditingData, Editor, FitContext, Objective, Rows, offsets
+from pipeline.editors.base import EditingData, FitContext, Objective, Rows
 from pipeline.editors.continuous_flow import Rate, Velocity, integrate
 from pipeline.editors.flow_settings import StyleFlowParams
-from pipeline.editors.flows import attribute_statistics, gaussian_log_density, seeded, style_statistics
+from pipeline.editors.flows import FlowEditor, gaussian_log_density, seeded, style_statistics
 from pipeline.editors.losses import row_keys, row_uniforms
 from pipeline.editors.style_layers import StyleLayers
 
 DAMPING = 1e-2  # of the reader's ridge regression, as a share of each coordinate's variance
 
 
-class StyleFlow(Editor):
+class StyleFlow(FlowEditor):
     """The flow; ``code = [read attributes | z]``, and an edit is z under other attributes.
 
     Arguments:
@@ -57,10 +57,6 @@ class StyleFlow(Editor):
 
     kind = "style_flow"
     arguments = ("w_dim", "layers", "width", "solver", "steps", "style_layers")
-    attr_mean: Tensor
-    attr_std: Tensor
-    center: Tensor
-    spread: Tensor
     readers: Tensor
 
     def __init__(
@@ -73,16 +69,12 @@ class StyleFlow(Editor):
         steps: int = 3,
         style_layers: StyleLayers | None = None,
     ) -> None:
-        super().__init__()
-        self.columns, self.w_dim, self.layers, self.width = columns, w_dim, layers, width
+        super().__init__(columns, w_dim, torch.eye(w_dim))
+        self.layers, self.width = layers, width
         self.solver, self.steps = solver, steps
         self.style_layers = {name: (first, last) for name, (first, last) in (style_layers or {}).items()}
         self.velocity = Velocity(w_dim, len(columns), layers, width)
         self.shift, self.log_scale = nn.Parameter(torch.zeros(w_dim)), nn.Parameter(torch.zeros(w_dim))
-        self.register_buffer("attr_mean", torch.zeros(len(columns)))
-        self.register_buffer("attr_std", torch.ones(len(columns)))
-        self.register_buffer("center", torch.zeros(w_dim))
-        self.register_buffer("spread", torch.eye(w_dim))
         self.register_buffer("readers", torch.zeros(len(columns), w_dim))
 
     @classmethod
@@ -91,27 +83,17 @@ class StyleFlow(Editor):
         shape = (settings.layers, settings.width, settings.solver, settings.steps, settings.style_layers)
         with seeded(seed):
             editor = cls(data.columns, data.w.shape[1], *shape).to(data.w)
-        mean, std = attribute_statistics(data)
+        editor.learn_attributes(data)
         center, covariance = style_statistics(data.w)
         diagonal = covariance.diagonal().diag()
-        values = {
-            "attr_mean": mean,
-            "attr_std": std,
-            "center": center,
-            "spread": torch.linalg.cholesky(diagonal if settings.normalise == "scale" else covariance),
-            "readers": _ridge(data.w - center, (data.attrs - mean) / std, covariance),
-        }
-        for name, value in values.items():
-            getattr(editor, name).copy_(value)
+        editor.center.copy_(center)
+        editor.spread.copy_(torch.linalg.cholesky(diagonal if settings.normalise == "scale" else covariance))
+        editor.readers.copy_(_ridge(data.w - center, editor.normalise(data.attrs), covariance))
         return editor
 
     def objective(self, settings: StyleFlowParams, context: FitContext) -> StyleFlowObjective:
         """The negative log-likelihood of the styles under their attributes."""
         return StyleFlowObjective(self, settings)
-
-    def normalise(self, attrs: Tensor) -> Tensor:
-        """Raw labeler outputs ``[N, K]`` in standard deviations of the training split."""
-        return (attrs - self.attr_mean) / self.attr_std
 
     def flow(self, w: Tensor, attrs: Tensor) -> Tensor:
         """``w [N, w_dim]`` → ``z [N, w_dim]`` under normalised attributes ``[N, K]``."""
@@ -155,13 +137,6 @@ class StyleFlow(Editor):
         """``[N, K + w_dim]`` → ``w [N, w_dim]``."""
         attrs, z = code.to(self.center.dtype).tensor_split([len(self.columns)], dim=1)
         return self.unflow(z, attrs).to(code.dtype)
-
-    def edit(self, w: Tensor, attribute: str, strength: float | Tensor) -> Tensor:
-        """Forward under the attributes that are read, back under the edited ones."""
-        which = self.index(attribute)
-        code = self.encode(w.to(self.center.dtype))
-        code[:, which : which + 1] += offsets(strength, code)
-        return self.decode(code).to(w.dtype)
 
     def _read(self, w: Tensor) -> Tensor:
         return (w - self.center) @ self.readers.T

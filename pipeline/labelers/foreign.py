@@ -39,7 +39,31 @@ from pipeline.labelers.sources import (
 from pipeline.weights import CONFIG
 
 
-class ForeignLabeler(Labeler):
+class _Foreign(nn.Module):
+    """Images to the numbers of a network of another's making.
+
+    Arguments:
+        image: what its network wants to see.
+        backbone: prepared images to ``[N, O]``.
+        config: the content of ``config.json``.
+    """
+
+    def __init__(self, image: ImageInput, backbone: nn.Module, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.preprocessing, self.backbone, self._config = Preprocessing(image), backbone, config
+
+    def numbers(self, img: Tensor) -> Tensor:
+        """``[N, O]`` of ``img [N, 3, H, W]`` in [-1, 1], always in float32."""
+        # What a network of unknown make does in half precision, nobody has looked at.
+        with torch.autocast(img.device.type, enabled=False):
+            return self.backbone(self.preprocessing(img)).float()
+
+    def config(self) -> dict[str, Any]:
+        """The content of ``config.json``."""
+        return self._config
+
+
+class ForeignLabeler(_Foreign, Labeler):
     """A classifier of another's making.
 
     Arguments:
@@ -52,66 +76,29 @@ class ForeignLabeler(Labeler):
     def __init__(
         self, image: ImageInput, backbone: nn.Module, attributes: dict[str, Outputs], config: dict[str, Any]
     ) -> None:
-        super().__init__()
-        self.preprocessing, self.backbone = Preprocessing(image), backbone
+        super().__init__(image, backbone, config)
         self.readout = Readout(attributes)
-        self.attributes, self._config = self.readout.attributes, config
+        self.attributes = self.readout.attributes
 
     def forward(self, img: Tensor) -> Tensor:
-        """Logits or values ``[N, len(columns)]`` of ``img [N, 3, H, W]`` in [-1, 1], always in float32."""
-        # What a network of unknown make does in half precision, nobody has looked at.
-        with torch.autocast(img.device.type, enabled=False):
-            return self.readout(self.backbone(self.preprocessing(img)).float())
-
-    def config(self) -> dict[str, Any]:
-        """The content of ``config.json``."""
-        return self._config
+        """Logits or values ``[N, len(columns)]`` of ``img [N, 3, H, W]`` in [-1, 1]."""
+        return self.readout(self.numbers(img))
 
 
-class ForeignEmbedder(Embedder):
-    """An embedding of another's making.
-
-    Arguments:
-        image: what its network wants to see.
-        backbone: prepared images to ``[N, E]``.
-        config: the content of ``config.json``.
-    """
-
-    def __init__(self, image: ImageInput, backbone: nn.Module, config: dict[str, Any]) -> None:
-        super().__init__()
-        self.preprocessing, self.backbone, self._config = Preprocessing(image), backbone, config
+class ForeignEmbedder(_Foreign, Embedder):
+    """An embedding of another's making."""
 
     def forward(self, img: Tensor) -> Tensor:
-        """Unit vectors ``[N, E]`` of ``img [N, 3, H, W]`` in [-1, 1], always in float32."""
-        with torch.autocast(img.device.type, enabled=False):
-            return F.normalize(self.backbone(self.preprocessing(img)).float(), dim=1)
-
-    def config(self) -> dict[str, Any]:
-        """The content of ``config.json``."""
-        return self._config
+        """Unit vectors ``[N, E]`` of ``img [N, 3, H, W]`` in [-1, 1]."""
+        return F.normalize(self.numbers(img), dim=1)
 
 
-class ForeignPerceptual(Perceptual):
-    """A perceptual network of another's making.
-
-    Arguments:
-        image: what its network wants to see.
-        backbone: prepared images to ``[N, E]``.
-        config: the content of ``config.json``.
-    """
-
-    def __init__(self, image: ImageInput, backbone: nn.Module, config: dict[str, Any]) -> None:
-        super().__init__()
-        self.preprocessing, self.backbone, self._config = Preprocessing(image), backbone, config
+class ForeignPerceptual(_Foreign, Perceptual):
+    """A perceptual network of another's making."""
 
     def forward(self, img: Tensor) -> Tensor:
-        """Features ``[N, E]`` of ``img [N, 3, H, W]`` in [-1, 1], of any length, always in float32."""
-        with torch.autocast(img.device.type, enabled=False):
-            return self.backbone(self.preprocessing(img)).float()
-
-    def config(self) -> dict[str, Any]:
-        """The content of ``config.json``."""
-        return self._config
+        """Features ``[N, E]`` of ``img [N, 3, H, W]`` in [-1, 1], of any length."""
+        return self.numbers(img)
 
 
 def read_labeler(folder: Path, config: dict[str, Any], device: str | torch.device) -> ForeignLabeler:

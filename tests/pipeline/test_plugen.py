@@ -13,6 +13,7 @@ from pipeline.loop import Loop
 from pipeline.members import train_members
 from pipeline.sections import SectionError
 from tests.fakes import FakeGenerator, FakeLabeler, fake_context, fake_data
+from tests.flow_world import roughen, toy
 
 SMALL = {"width": 16, "layers": 2, "epochs": 2, "batch_size": 32, "learning_rate": 1e-3}
 
@@ -35,23 +36,6 @@ def trained(data, **settings):
     while not loop.finished:
         loop.run_epoch()
     return editor.requires_grad_(False), loop
-
-
-def roughen(editor):
-    """Random weights of a size that makes every layer count."""
-    random = torch.Generator().manual_seed(5)
-    for parameter in editor.parameters():
-        parameter.data.copy_(torch.randn(parameter.shape, generator=random) * 0.4)
-    return editor
-
-
-def toy(count=2000):
-    """Two dimensions, one of which is the attribute, seen at an angle of 30°."""
-    random = torch.Generator().manual_seed(0)
-    a, noise = torch.randn(2, count, generator=random)
-    direction = torch.tensor([3**0.5 / 2, 0.5])
-    w = a[:, None] * direction + 0.5 * noise[:, None] * torch.tensor([-0.5, 3**0.5 / 2])
-    return EditingData(w, a[:, None], ("age",)), direction
 
 
 @pytest.mark.parametrize("w_dim", [5, 16])

@@ -17,6 +17,7 @@ from pipeline.loop import Loop
 from pipeline.members import train_members
 from pipeline.sections import SectionError
 from tests.fakes import FakeGenerator, FakeLabeler, fake_context, fake_data
+from tests.flow_world import roughen, toy
 
 SMALL = {"width": 16, "layers": 3, "solver": "rk4", "steps": 2, "epochs": 2, "batch_size": 100}
 SOLVERS = ["dopri5", "rk4", "midpoint"]
@@ -42,14 +43,6 @@ def trained(data, **settings):
     return editor.requires_grad_(False)
 
 
-def roughen(editor, size=0.3):
-    """Random weights, so that no part of the flow is the identity."""
-    random = torch.Generator().manual_seed(5)
-    for parameter in editor.parameters():
-        parameter.data.copy_(torch.randn(parameter.shape, generator=random) * size)
-    return editor.requires_grad_(False)
-
-
 def rough(w_dim=4, solver="rk4", steps=8):
     """A flow of two attributes that is nothing special, in float64."""
     editor = roughen(StyleFlow(("age", "smile"), w_dim, 3, 16, solver, steps)).double()
@@ -58,15 +51,6 @@ def rough(w_dim=4, solver="rk4", steps=8):
     editor.spread.copy_(lower + torch.diag(torch.linspace(0.5, 2, w_dim)))
     editor.center.copy_(torch.randn(w_dim, generator=random))
     return editor
-
-
-def toy(count=2000):
-    """Two dimensions, one of which is the attribute, seen at an angle of 30°."""
-    random = torch.Generator().manual_seed(0)
-    a, noise = torch.randn(2, count, generator=random)
-    direction = torch.tensor([3**0.5 / 2, 0.5])
-    w = a[:, None] * direction + 0.5 * noise[:, None] * torch.tensor([-0.5, 3**0.5 / 2])
-    return EditingData(w, a[:, None], ("age",)), direction
 
 
 def rows_of(count=20, w_dim=4):
