@@ -27,6 +27,7 @@ from pipeline.comparing.standings import (
     common_numbers,
     differences,
     edit_numbers,
+    other_numbers,
     overwrite_numbers,
     read_entries,
 )
@@ -103,7 +104,7 @@ def _rows(entries: Sequence[Entry], params: Params, columns: tuple[str, ...]) ->
     overwrite = overwrite_numbers(entries, **often)
     rows = []
     for index, entry in enumerate(entries):
-        row = {"editor": entry.name, **_pooled(entry), **edit_numbers(entry, delta, **often)}
+        row = {"editor": entry.name, **other_numbers(entry), **edit_numbers(entry, delta, **often)}
         groups = {
             RARE: edit_numbers(entry, delta, only=rare, **often) | {"edits": int(rare.sum())},
             "common": common[index],
@@ -122,13 +123,6 @@ class _Often(TypedDict):
 def _often(params: Params) -> _Often:
     """How intervals are made."""
     return {"resamples": params.evaluate.bootstrap, "seed": params.evaluate.seed}
-
-
-def _pooled(entry: Entry) -> Row:
-    """Whatever else stands in ``metrics.json``, over all trainings; tables by attribute are left out."""
-    skipped = ("attributes/", "rescoring/", "curves/", "overwrite/")
-    names = {name for metrics in entry.metrics for name in metrics if not name.startswith(skipped)}
-    return {name: round(entry.mean(name) or 0.0, 6) for name in sorted(names)}
 
 
 def _rare(entry: Entry, params: Params, columns: tuple[str, ...]) -> NDArray[np.bool_]:

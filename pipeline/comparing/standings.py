@@ -8,6 +8,7 @@ __all__ = [
     "common_numbers",
     "differences",
     "edit_numbers",
+    "other_numbers",
     "overwrite_numbers",
     "read_entries",
 ]
@@ -33,6 +34,11 @@ Floats = NDArray[np.float64]
 
 ABLE = 0.5
 """An editor that reaches fewer of its moves than this has no say in which edits all have reached."""
+
+ELSEWHERE = ("attributes/", "rescoring/", "curves/", "overwrite/")
+"""Groups of ``metrics.json`` that are tables of their own, or that take all editors to know."""
+
+NORMAL = 1.96  # standard deviations within which 95 % of a normal variable are
 
 JUDGED = ("dependency", "dependency_max", "identity", "rmse", "psnr", "ssim", "lpips", "style_distance")
 SET = ("mse", "psnr", "ssim", "identity", "lpips")
@@ -67,11 +73,6 @@ class Entry:
     def scores(self) -> tuple[str, ...]:
         """Which of ``SCORES`` all of its trainings have."""
         return tuple(name for name in SCORES if all(name in edits.scores for edits in self.edits))
-
-    def mean(self, key: str) -> float | None:
-        """A number of ``metrics.json``, over all trainings; ``None`` where it was not measured."""
-        found = [metrics[key] for metrics in self.metrics if key in metrics]
-        return float(np.mean(found)) if found else None
 
 
 def read_entries(reports: Mapping[str, Sequence[Path]], columns: Sequence[str]) -> list[Entry]:
@@ -132,6 +133,27 @@ def edit_numbers(
         for name in entry.scores
     }
     return _spread(found)
+
+
+def other_numbers(entry: Entry) -> Row:
+    """Whatever else stands in ``metrics.json``, means over all trainings; tables by attribute are left out.
+
+    The ends of an interval over latents move outward by the spread of the trainings: both are taken to be
+    normal and independent, for the latents behind the numbers are not at hand any more.
+    """
+    names = {name for metrics in entry.metrics for name in metrics if not name.startswith(ELSEWHERE)}
+    row = {}
+    for name in sorted(names):
+        found = [metrics for metrics in entry.metrics if name in metrics]
+        value = np.mean([metrics[name] for metrics in found])
+        stem, _, end = name.rpartition("_")
+        if end in ("low", "high") and stem in names:
+            middle = [metrics[stem] for metrics in found]
+            over_trainings = NORMAL * np.std(middle) / np.sqrt(len(middle))
+            width = np.hypot(value - np.mean(middle), over_trainings)
+            value = np.mean(middle) + (width if end == "high" else -width)
+        row[name] = round(float(value), 6)
+    return row
 
 
 def common_numbers(entries: Sequence[Entry], delta: float, *, resamples: int, seed: int) -> list[Row]:

@@ -18,6 +18,7 @@ from pipeline.comparing.standings import (
     common_numbers,
     differences,
     edit_numbers,
+    other_numbers,
     overwrite_numbers,
     read_entries,
 )
@@ -178,12 +179,25 @@ def test_reports_are_read_flat(tmp_path):
     folders = [folder_of(tmp_path / name) for name in ("a@0", "a@1")]
     [found] = read_entries({"a": folders}, NAMES)
     assert found.metrics[0] == {"success": 0.5, "code/mig": 0.25}
-    assert (len(found.edits), found.overwritten, found.mean("code/mig"), found.mean("sap")) == (
-        2,
-        (),
-        0.25,
-        None,
-    )
+    assert (len(found.edits), found.overwritten) == (2, ())
+
+
+def test_other_numbers_are_means_over_trainings():
+    metrics = {"code/mig": 0.2, "edit_ms_1": 1.0, "attributes/age/psnr": 9.0}, {"code/mig": 0.3}
+    row = other_numbers(entry("a", edits_of(), edits_of(), metrics=metrics))
+    assert row == {"code/mig": 0.25, "edit_ms_1": 1.0}
+
+
+def test_the_intervals_of_other_numbers_hold_the_spread_of_the_trainings():
+    one = {"x": 3.0, "x_low": 2.0, "x_high": 5.0}
+    assert other_numbers(entry("a", edits_of(), metrics=[one])) == one
+    assert other_numbers(entry("a", edits_of(), edits_of(), metrics=[one, one])) == one
+    apart = [{name: value + shift for name, value in one.items()} for shift in (-1.0, 1.0)]
+    row = other_numbers(entry("a", edits_of(), edits_of(), metrics=apart))
+    spread = 1.96 / 2**0.5  # of a mean of two values that are 1 from it
+    assert row["x"] == 3.0
+    assert row["x_low"] == pytest.approx(3 - (1 + spread**2) ** 0.5, abs=1e-6)
+    assert row["x_high"] == pytest.approx(3 + (4 + spread**2) ** 0.5, abs=1e-6)
 
 
 @pytest.mark.parametrize("change", [{0: 8}, {2: 2.0}])
