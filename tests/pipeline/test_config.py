@@ -22,7 +22,16 @@ from pipeline.editors.peer_settings import (
 from pipeline.editors.settings import InterfaceGANParams, StyleAEParams
 from pipeline.errors import PipelineError
 
-PORTRAITS = {"gender": 0.1, "baldness": 0.3, "glasses": 10.0, "beard": 10.0, "age": 30.0}
+PORTRAITS = {
+    "gender": 0.3,
+    "glasses": 30.0,
+    "yaw": 1.0,
+    "pitch": 30.0,
+    "baldness": 0.1,
+    "beard": 30.0,
+    "age": 30.0,
+    "expression": 10.0,
+}
 ROOT = Path(__file__).parents[2]
 GOOD = yaml.safe_load((ROOT / "params.yaml").read_text())
 
