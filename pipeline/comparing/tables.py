@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.comparing.columns import SINGLE, TABLES, Column, group
+from pipeline.comparing.standings import ABLE
 from pipeline.config import Params
 
 Row = Mapping[str, Any]
@@ -51,7 +52,8 @@ def report_text(
     about = (
         f"{len(rows)} editors of `{params.generator.name}` on {count:g} test latents, moves of {delta:g} σ "
         f"unless said otherwise, training seeds {', '.join(map(str, seeds))}. `docs/protocol.md` says what "
-        "each number means; brackets are 95 % bootstrap intervals, the best of a column is bold.\n"
+        "each number means; brackets are 95 % bootstrap intervals, the best of a column is bold (of editors "
+        "that reach at least half of their moves).\n"
     )
     parts = ["# Editors side by side\n", about, _facts(facts)]
     for table in TABLES:
@@ -79,7 +81,7 @@ def _apart(ours: str, apart: Mapping[str, Row]) -> str:
 
 def _ahead(rows: Sequence[Row]) -> str:
     """Every number in which another editor is better than the first one; with intervals, these apart."""
-    ours, *others = rows
+    ours, others = rows[0], [row for row in rows[1:] if _able(row)]
     lines = []
     for table in TABLES:
         for column in table.columns:
@@ -113,7 +115,7 @@ def _failures(rows: Sequence[Row], failures: Sequence[Row]) -> str:
     kinds = list(dict.fromkeys(row["failure"] for row in failures))
     table = []
     for row in rows:
-        shares: dict[str, Any] = {"editor": row["editor"]}
+        shares = {name: row[name] for name in ("editor", "unreached") if name in row}
         for kind in kinds:
             mine = [f for f in failures if f["failure"] == kind and f["editor"] == row["editor"]]
             shares[kind] = sum(f["count"] for f in mine) / max(1, sum(f["edits"] for f in mine))
@@ -136,19 +138,26 @@ def _picture(name: str) -> str:
 
 
 def _table(rows: Sequence[Row], columns: Sequence[Column], bold: bool = True) -> str:
-    """Rows of editors; the best of a column is bold, if one is better."""
+    """Rows of editors; the best of a column is bold, if one is better, among those that are able."""
     best = {}
     for column in columns:
-        values = [row[column.name] * column.better for row in rows if column.name in row]
+        values = [row[column.name] * column.better for row in rows if column.name in row and _able(row)]
         best[column.name] = max(values) if bold and column.better and len(values) > 1 else None
     lines = [["editor", *(column.heading for column in columns)], ["---", *["---:"] * len(columns)]]
     for row in rows:
         cells = []
         for name, _, better in columns:
-            strong = best[name] is not None and name in row and row[name] * better == best[name]
+            strong = (
+                best[name] is not None and name in row and row[name] * better == best[name] and _able(row)
+            )
             cells.append(f"**{_cell(row, name)}**" if strong else _cell(row, name))
         lines.append([row["editor"], *cells])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _able(row: Row) -> bool:
+    """Whether an editor reaches its moves: of one that hardly moves anything no number is a merit."""
+    return bool(row.get("unreached", 0.0) <= 1 - ABLE)
 
 
 def _cell(row: Row, name: str) -> str:

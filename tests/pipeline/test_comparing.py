@@ -309,6 +309,14 @@ def test_where_less_is_better_intervals_must_be_apart_the_other_way():
     ]
 
 
+def test_an_editor_that_moves_nothing_is_best_at_nothing():
+    still = {"editor": "b", "count": 8.0, "unreached": 1.0, "identity": 1.0}
+    rows = [ROW_A | {"identity": 0.9}, still, ROW_A | {"editor": "c", "identity": 0.8}]
+    line = next(line for line in text_of(rows, {}).splitlines() if line.startswith("| a | **0.953"))
+    assert "| **0.9** |" in line
+    assert ahead_of(*rows) == ["Nowhere."]
+
+
 def test_the_report_says_that_nobody_is_better():
     assert ahead_of(ROW_A, ROW_A | {"editor": "b"}) == ["Nowhere."]
 
