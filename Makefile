@@ -55,7 +55,7 @@ lint: $(STAMP_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-compare: $(STAMP) ## every peer on one protocol, at most an hour on two cores
+compare: $(STAMP) ## every peer on one protocol: 93 minutes on two slow cores
 	@$(BIN)/python -m pipeline compare $(ARGS)
 
 compare-full: $(STAMP) ## three seeds, the image recipe to its end, then the ablation: a night
