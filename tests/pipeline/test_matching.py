@@ -125,7 +125,8 @@ def test_a_larger_move_is_found_from_a_smaller_one_with_fewer_evaluations(curve)
     assert torch.equal(further.reached, scratch.reached) and further.reached.any()
     reached = further.reached
     assert ((further.move - 1.6).abs() <= 0.05)[reached].all()
-    assert torch.equal(further.move[reached], curve(torch.arange(28), further.strength)[reached])
+    # A batch of another length may round otherwise, as some processors do.
+    torch.testing.assert_close(further.move[reached], curve(torch.arange(28), further.strength)[reached])
     assert calls[reached].sum() < scores.calls[reached].sum()
     assert torch.equal(further.evaluations, calls)
 
