@@ -49,6 +49,7 @@ SINGLE = (
     ("lpips", "LPIPS", -1),
     ("style_distance", "distance of w", -1),
 )
+TRIED = (("success", "success", 1), ("unreached", "unreached", -1))
 
 
 class Table(NamedTuple):
@@ -64,7 +65,7 @@ TABLES = (
         "Edits at matched strength",
         "Every attribute, every posed direction. An edit that does not reach its move counts as a failure; "
         "the distances are of those that do.",
-        group("", ("success", "success", 1), ("unreached", "unreached", -1), *SINGLE),
+        group("", *TRIED, *SINGLE),
     ),
     Table(
         "The edits that all have reached",
@@ -75,12 +76,12 @@ TABLES = (
     Table(
         "Rare combinations",
         "Edits whose result, such as a beard on a woman, is like less than 1 % of the training rows.",
-        group("rare/", ("success", "success", 1), ("unreached", "unreached", -1), *SINGLE[:4]),
+        group("rare/", *TRIED, *SINGLE[:4]),
     ),
     Table(
         "Latents from outside",
         "Styles drawn with a truncation above 1, which training has not seen.",
-        group("outside/", ("success", "success", 1), ("unreached", "unreached", -1), *SINGLE[:4]),
+        group("outside/", *TRIED, *SINGLE[:4]),
     ),
     Table(
         "Inverted pictures",
@@ -88,8 +89,7 @@ TABLES = (
         "compared with those images. RMSE of inversion: how near the images are to the pictures.",
         group(
             "inverted/",
-            ("success", "success", 1),
-            ("unreached", "unreached", -1),
+            *TRIED,
             *SINGLE[:4],
             ("inversion_rmse", "RMSE of inversion", 0),
         ),
