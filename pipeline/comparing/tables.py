@@ -85,16 +85,12 @@ def _ahead(rows: Sequence[Row]) -> str:
     lines = []
     for table in TABLES:
         for column in table.columns:
-            name, sign = column.name, column.better
-            better = [
-                row
-                for row in others
-                if sign and name in row and name in ours and _is_ahead(row, ours, column)
-            ]
-            better.sort(key=lambda row: -sign * row[name])
+            better = [row for row in others if _is_ahead(row, ours, column)]
+            better.sort(key=lambda row: -column.better * row[column.name])
             if better:
-                cells = "; ".join(f"{row['editor']} {_cell(row, name)}" for row in better)
-                lines.append(f"| {table.title}: {column.heading} | {_cell(ours, name)} | {cells} |\n")
+                cells = "; ".join(f"{row['editor']} {_cell(row, column.name)}" for row in better)
+                number = f"{table.title}: {column.heading}"
+                lines.append(f"| {number} | {_cell(ours, column.name)} | {cells} |\n")
     title = f"## Where another editor is better than {ours['editor']}\n\n"
     if not lines:
         return f"{title}Nowhere.\n"
@@ -103,7 +99,10 @@ def _ahead(rows: Sequence[Row]) -> str:
 
 
 def _is_ahead(row: Row, ours: Row, column: Column) -> bool:
+    """Whether a row has the better number; never where one has none, or neither more nor less is better."""
     name, sign = column.name, column.better
+    if not sign or name not in row or name not in ours:
+        return False
     worst, best = ("_low", "_high") if sign > 0 else ("_high", "_low")
     if name + worst in row and name + best in ours:
         return bool(sign * (row[name + worst] - ours[name + best]) > 0)
