@@ -33,8 +33,7 @@ Row = dict[str, Any]
 Floats = NDArray[np.float64]
 
 ABLE = 0.5
-"""An editor that reaches fewer of its moves than this has no say in which edits all have reached, and is best at
-nothing."""
+"""Who reaches fewer moves has no say in which edits all have reached, and is best at nothing."""
 
 ELSEWHERE = ("attributes/", "rescoring/", "curves/", "overwrite/")
 """Groups of ``metrics.json`` that are tables of their own, or that take all editors to know."""
