@@ -19,6 +19,7 @@ from pipeline.metrics.cost import edit_milliseconds, parameter_count
 from pipeline.metrics.disentanglement import dci, mig, sap
 from pipeline.metrics.protocol import (
     consistency_numbers,
+    overwrite_error,
     overwrite_numbers,
     overwritten,
     realism_numbers,
@@ -27,6 +28,7 @@ from pipeline.metrics.protocol import (
 )
 from pipeline.metrics.summary import PERCEPTUAL, Measured, numbers
 from pipeline.plan import INVERTED, OUTSIDE, orders_of
+from pipeline.protocol import TARGETS
 from pipeline.reporting import EvaluateParams
 
 THRESHOLDS = (0.25, 0.75)  # quantiles of the judge beyond which it sees the other side
@@ -44,7 +46,8 @@ def further_numbers(
         slid = {name.removeprefix("slid_"): edits[name] for name in edits if name.startswith("slid_")}
         further["sliders"] = slider_numbers(slid, values, **often)
     if "overwrite" in found:
-        further["overwrite"] = overwrite_numbers(found["overwrite"], _thresholds(measured), **often)
+        succeeded, error = _set(measured, found["overwrite"])
+        further["overwrite"] = overwrite_numbers(found["overwrite"], succeeded, error, **often)
     if asked.sequence_faces:
         orders = orders_of(measured.columns, asked.seed)
         ends = [found[f"sequence {n}"] for n in range(len(orders))]
@@ -70,20 +73,25 @@ def further_numbers(
     return further
 
 
-def _thresholds(measured: Measured) -> NDArray[np.float64]:
-    """The judge's thresholds ``[2, K]``, from the originals."""
-    return np.quantile(measured.arrays["before"], THRESHOLDS, axis=0)
+def _set(measured: Measured, found: Arrays) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Of values that were set, ``[N, K]``: whether the judge sees the new side, and how far it is off.
+
+    What the labeler calls a quantile of the samples is for the judge the same quantile of the originals.
+    """
+    thresholds, targets = (np.quantile(measured.arrays["before"], q, axis=0) for q in (THRESHOLDS, TARGETS))
+    return overwritten(found, thresholds), overwrite_error(found, targets, measured.judge_sigma)
 
 
 def overwritten_table(measured: Measured, found: Arrays) -> pa.Table:
     """One row for each attribute of each latent that was set to a value."""
-    succeeded = overwritten(found, _thresholds(measured))
+    succeeded, error = _set(measured, found)
     count, columns = succeeded.shape
     return pa.table(
         {
             "id": measured.ids[:count].repeat(columns),
             "attribute": np.tile(measured.columns, count),
             "success": succeeded.reshape(-1),
+            "error": error.reshape(-1),
             **{
                 name: found[name].reshape(-1)
                 for name in ("rmse", "psnr", "ssim", "identity", *PERCEPTUAL)

@@ -127,10 +127,12 @@ TABLES = (
     Table(
         "Attributes set to a value",
         "The paper's use: overwrite a coordinate, without calibration. Success under fixed thresholds of the "
-        "judge; the distances on the edits in which all succeed.",
+        "judge, which what goes too far passes, too; error, the distance from the value in σ; the other "
+        "distances on the edits in which all succeed.",
         group(
             "overwrite/",
             ("success", "success", 1),
+            ("error", "error", -1),
             ("mse", "MSE", -1),
             ("psnr", "PSNR", 1),
             ("ssim", "SSIM", 1),

@@ -204,7 +204,7 @@ def differences(
 
 
 def overwrite_numbers(entries: Sequence[Entry], *, resamples: int, seed: int) -> list[Row]:
-    """The paper's table: success of each editor, and the distances on the edits in which all succeeded.
+    """The paper's table: success and error of each editor, and the distances where all have succeeded.
 
     Editors that succeed in less than a twentieth take no part in the intersection: one that does nothing
     would empty it.
@@ -221,10 +221,10 @@ def overwrite_numbers(entries: Sequence[Entry], *, resamples: int, seed: int) ->
     columns = len(entries[0].edits[0].columns)
     rows = []
     for entry, values, takes in zip(entries, succeeded, takes_part, strict=True):
+        errors = [table["error"].to_numpy() for table in entry.overwritten]
         found = {
-            "success": pooled_interval(
-                [value.reshape(-1, columns) for value in values], resamples=resamples, seed=seed
-            )
+            name: pooled_interval([one.reshape(-1, columns) for one in each], resamples=resamples, seed=seed)
+            for name, each in (("success", values), ("error", errors))
         }
         for name in SET if takes and common.any() else ():
             if name != "mse" and any(name not in table.column_names for table in entry.overwritten):

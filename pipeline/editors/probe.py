@@ -2,16 +2,22 @@
 
 A probe is only a stand-in for synthesizing and labelling. A single one is easily fooled by a style that no
 training sample resembles; the members of an ensemble are fooled in different directions, so an edit has to
-convince them all.
+convince them all. They are a ruler, too: how far an edit goes differs between styles, and what they read of
+it says by how much its step should have been longer or shorter.
 """
 
 from __future__ import annotations
 
-__all__ = ["ProbeEnsemble", "fit_probes"]
+__all__ = ["ProbeEnsemble", "corrected", "fit_probes"]
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+SMALLEST = 0.1  # step that is tried, so that little is not measured in less
+LARGEST = 2.0  # factor that a step is lengthened or shortened by
 
 
 class ProbeEnsemble(nn.Module):
@@ -78,3 +84,22 @@ def fit_probes(
             optimizer.step()
             schedule.step()
     return probes.eval().requires_grad_(False)
+
+
+def corrected(
+    step: Tensor, edit: Callable[[Tensor], Tensor], features: Tensor, column: int, probes: ProbeEnsemble
+) -> Tensor:
+    """The steps with which edits move an attribute about as far as ``step`` says, as the probes read them.
+
+    One step of the secant method from the step that was asked, for each row of its own.
+
+    Arguments:
+        step: moves that are asked for, ``[N, 1]``, in training standard deviations.
+        edit: from steps ``[N, 1]`` to edited features ``[N, features]``.
+        features: what is edited.
+        column: the attribute.
+        probes: what reads it.
+    """
+    tried = step.abs().clamp_min(SMALLEST).copysign(step)
+    before, after = probes(torch.cat([features, edit(tried)])).mean(dim=0)[:, column, None].chunk(2)
+    return step / ((after - before) / tried).clamp(1 / LARGEST, LARGEST)

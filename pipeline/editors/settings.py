@@ -42,6 +42,7 @@ class StyleAEParams:
         layers: hidden layers of the encoder, and of the decoder.
         width: units of a hidden layer.
         attribute_weight: λ, the share of the attribute loss; reconstruction has 1 - λ.
+        reconstruction_weight: ρ, a factor to that share (paper: 1): the terms on edits are many.
         lambda_ramp: share of the training over which λ rises linearly from 0, in [0, 1]; 0 is no ramp.
         hinge_weight: weight of the penalty on absolute pixel differences above 0.04 (only for ``image``).
         edit_weight: weight of the edit loss: after an edit a frozen probe must read the target (paper: 0).
@@ -53,7 +54,8 @@ class StyleAEParams:
             an attribute the smallest change that shows, much of it the most natural one.
         natural_scale: for single attributes a factor to that weight. A name that the labeler does not have
             has no effect: one table serves several labelers.
-        probes: number of probes in the ensemble behind ``edit_weight`` and ``preserve_weight``.
+        probes: number of probes in the ensemble behind ``edit_weight`` and ``preserve_weight``; the editor
+            keeps them, to correct the length of its edits.
         probe_epochs: epochs that the probes are fitted for before training.
         epochs: most epochs of training.
         batch_size: latents in a batch over all workers.
@@ -72,9 +74,10 @@ class StyleAEParams:
     residual: bool = True
     repeats: int = 0
     style_layers: StyleLayers = field(default_factory=dict)
-    layers: int = 3
+    layers: int = 1
     width: int = 256
     attribute_weight: float = 0.3
+    reconstruction_weight: float = 10.0
     lambda_ramp: float = 0.0
     hinge_weight: float = 0.15
     edit_weight: float = 4.0
@@ -113,7 +116,15 @@ class StyleAEParams:
         require(
             self, "hinge_weight", "edit_weight", "preserve_weight", "cycle_weight", "move_weight", at_least=0
         )
-        require(self, "natural_weight", "repeats", "polish_epochs", "image_resolution", at_least=0)
+        require(
+            self,
+            "reconstruction_weight",
+            "natural_weight",
+            "repeats",
+            "polish_epochs",
+            "image_resolution",
+            at_least=0,
+        )
         require(self, "learning_rate", above=0)
         require_layers(self.style_layers)
 

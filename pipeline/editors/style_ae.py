@@ -14,7 +14,8 @@ Deviations:
     vector under the mean squared error (the authors: a loss that charges nothing for a wrong class).
     The published recipe leaves the decoder free to ignore an overwritten coordinate, since the other code
     coordinates carry the attributes, too. The default therefore starts from the best linear edits and trains
-    on edits (see :mod:`pipeline.editors.style_ae_training`).
+    on edits (see :mod:`pipeline.editors.style_ae_training`). How far an edit goes then differs between faces;
+    the probes that it was trained with read that, and the step is corrected by it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from torch.nn.functional import one_hot
 
 from pipeline.attributes import class_groups, same_attribute
 from pipeline.editors.base import EditingData, Editor, FitContext, offsets, refuse_constant
+from pipeline.editors.probe import ProbeEnsemble, corrected, fit_probes
 from pipeline.editors.settings import StyleAEParams
 from pipeline.editors.style_ae_training import StyleAEObjective, TrainingAids, linear_basis, training_aids
 from pipeline.editors.style_layers import StyleLayers
@@ -51,6 +53,7 @@ class StyleAE(Editor):
         visible: whether the network works in visible coordinates.
         residual: whether an edit adds the decoded difference to w.
         repeats: how often each class of a categorical attribute stands in the code; 0 for once, as a score.
+        probes: members of the ensemble that corrects the length of edits; 0 for none.
         style_layers: see :class:`pipeline.editors.base.Editor`; ``None`` for whole styles.
 
     Attributes:
@@ -58,7 +61,17 @@ class StyleAE(Editor):
     """
 
     kind = "style_ae"
-    arguments = ("w_dim", "rank", "layers", "width", "visible", "residual", "repeats", "style_layers")
+    arguments = (
+        "w_dim",
+        "rank",
+        "layers",
+        "width",
+        "visible",
+        "residual",
+        "repeats",
+        "probes",
+        "style_layers",
+    )
     training_aids: TrainingAids | None = None  # not a sub-module: only training needs it, and it is not saved
     attr_mean: Tensor
     attr_std: Tensor
@@ -77,12 +90,13 @@ class StyleAE(Editor):
         visible: bool = True,
         residual: bool = True,
         repeats: int = 0,
+        probes: int = 0,
         style_layers: StyleLayers | None = None,
     ) -> None:
         super().__init__()
         self.columns, self.w_dim, self.rank = columns, w_dim, rank
         self.layers, self.width, self.visible, self.residual = layers, width, visible, residual
-        self.repeats, self.classes = repeats, class_groups(columns)
+        self.repeats, self.classes, self.probes = repeats, class_groups(columns), probes
         self.style_layers = {name: (first, last) for name, (first, last) in (style_layers or {}).items()}
         self.owners = [
             k for k in range(len(columns)) for _ in range(max(1, repeats) if self.classes[k] else 1)
@@ -90,6 +104,7 @@ class StyleAE(Editor):
         widths = [rank, *[width] * layers, rank]
         self.encoder = _stack(widths, SLOPE)
         self.decoder = _stack(widths[::-1], 1 / SLOPE)
+        self.readers = ProbeEnsemble(probes, rank, len(columns)) if probes else None
         self.register_buffer("attr_mean", torch.zeros(len(columns)))
         self.register_buffer("attr_std", torch.ones(len(columns)))
         self.register_buffer("follow", torch.eye(len(columns)))
@@ -112,6 +127,7 @@ class StyleAE(Editor):
             visible,
             settings.residual,
             settings.repeats,
+            settings.probes if settings.trains_on_edits else 0,
             settings.style_layers,
         ).to(data.w)
         editor._take_attributes(editor.one_hot(data.attrs))
@@ -121,8 +137,9 @@ class StyleAE(Editor):
         y, attrs = editor.coordinates(data.w), editor.normalise(data.attrs)
         linear = linear_basis(y, attrs) if settings.start == "linear" else None
         editor.initialise(torch.Generator().manual_seed(seed), linear)
-        if settings.trains_on_edits:
-            editor.training_aids = training_aids(settings, y, attrs, seed)
+        if editor.probes:
+            editor.readers = fit_probes(y, attrs, editor.probes, settings.probe_epochs, seed)
+            editor.training_aids = training_aids(y, attrs)
         return editor
 
     def initialise(self, random: torch.Generator, basis: Tensor | None = None) -> None:
@@ -186,6 +203,10 @@ class StyleAE(Editor):
         """The style difference ``[N, w_dim]`` of a difference of coordinates ``[N, rank]``."""
         return difference @ self.inverse.T if self.visible else difference
 
+    def styles(self, y: Tensor) -> Tensor:
+        """``w [N, w_dim]`` of coordinates ``[N, rank]``."""
+        return self.displacement(y) + self.center if self.visible else y
+
     def encode(self, w: Tensor) -> Tensor:
         """``w [N, w_dim]`` → ``code [N, rank]``."""
         self.check(w)
@@ -193,17 +214,28 @@ class StyleAE(Editor):
 
     def decode(self, code: Tensor) -> Tensor:
         """``code [N, rank]`` → ``w [N, w_dim]``."""
-        w = self.displacement(self.decoder(code.to(self.attr_mean.dtype)))
-        return (w + self.center if self.visible else w).to(code.dtype)
+        return self.styles(self.decoder(code.to(self.attr_mean.dtype))).to(code.dtype)
 
     def edit(self, w: Tensor, attribute: str, strength: float | Tensor) -> Tensor:
-        """Encode, move the attribute's coordinates by ``strength``, decode; see the setting ``residual``."""
-        asked = one_hot(torch.tensor(self.index(attribute)), len(self.columns)).to(self.attr_mean)
-        code = self.encode(w).to(asked.dtype)
-        moved = self.move(code, offsets(strength, w).to(asked.dtype) * asked)
+        """Encode, move the attribute's coordinates by ``strength``, decode; see the setting ``residual``.
+
+        An editor with probes corrects the step of each row, so that they read the move that was asked for.
+        """
+        self.check(w)
+        k, dtype = self.index(attribute), self.attr_mean.dtype
+        code = self.encoder(y := self.coordinates(w.to(dtype)))
+        step = offsets(strength, w).to(dtype)
+        if self.readers is not None:
+            step = corrected(step, lambda tried: y + self._change(y, code, k, tried), y, k, self.readers)
+        change = self._change(y, code, k, step)
         if not self.residual:
-            return self.decode(moved).to(w.dtype)
-        return w + self.displacement(self.decoder(moved) - self.decoder(code)).to(w.dtype)
+            return self.styles(y + change).to(w.dtype)
+        return w + self.displacement(change).to(w.dtype)
+
+    def _change(self, y: Tensor, code: Tensor, k: int, step: Tensor) -> Tensor:
+        """What coordinates ``y`` of ``code`` change by when attribute ``k`` is moved by ``step [N, 1]``."""
+        asked = step * one_hot(torch.tensor(k), len(self.columns)).to(step)
+        return self.decoder(self.move(code, asked)) - (self.decoder(code) if self.residual else y)
 
     def _take_attributes(self, attrs: Tensor) -> None:
         """Mean, standard deviation, and how the classes of an attribute follow each other: by correlation.

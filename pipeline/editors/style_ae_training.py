@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from pipeline.editors import losses
 from pipeline.editors.base import EditingData, Objective, Rows
-from pipeline.editors.probe import ProbeEnsemble, fit_probes
 from pipeline.editors.settings import StyleAEParams
 from pipeline.generators.base import Generator
 from pipeline.generators.low_rank import Metric, quadratic_form
@@ -38,31 +37,26 @@ class TrainingAids:
     """What only training needs.
 
     Attributes:
-        probes: readers of attributes in the network's own coordinates.
         marginals: sorted normalised attributes ``[LEVELS, K]``, to draw edit targets from.
         spread: standard deviation of each coordinate over the training split, ``[rank]``.
         natural: how samples differ that differ in one attribute alone, by one deviation, ``[K, rank]``.
     """
 
-    probes: ProbeEnsemble
     marginals: Tensor
     spread: Tensor
     natural: Tensor
 
 
-def training_aids(settings: StyleAEParams, y: Tensor, attrs: Tensor, seed: int) -> TrainingAids:
-    """Probes and statistics of the training split.
+def training_aids(y: Tensor, attrs: Tensor) -> TrainingAids:
+    """Statistics of the training split.
 
     Arguments:
-        settings: how many probes, and how long to fit them.
         y: the split in the network's coordinates, ``[N, rank]``.
         attrs: normalised attributes ``[N, K]``.
-        seed: seeds the probes.
     """
     levels = (torch.arange(LEVELS, device=attrs.device) + 0.5) / LEVELS
     variance = y.var(dim=0)
     return TrainingAids(
-        probes=fit_probes(y, attrs, settings.probes, settings.probe_epochs, seed),
         marginals=torch.quantile(attrs, levels, dim=0),
         spread=variance.clamp_min(FLOOR * variance.mean()).sqrt(),
         natural=natural_moves(y, attrs),
@@ -105,7 +99,7 @@ def linear_basis(y: Tensor, attrs: Tensor) -> Tensor:
 
 
 class StyleAEObjective(Objective):
-    """``(1-λ) · reconstruction + λ · attributes``, and the weighted terms on training edits.
+    """``(1-λ) · ρ · reconstruction + λ · attributes``, and the weighted terms on training edits.
 
     Arguments:
         editor: what is trained.
@@ -139,7 +133,7 @@ class StyleAEObjective(Objective):
         elif metric is not None:
             self.register_buffer("metric_factor", whitening(metric).factor.to(editor.attr_mean))
         aids = editor.training_aids
-        self.probes = aids.probes if aids is not None else None
+        self.probes = editor.readers
         if aids is not None:
             first = [editor.owners.index(k) for k in range(len(editor.columns))]
             self.register_buffer("first", torch.tensor(first, device=aids.marginals.device))
@@ -184,7 +178,8 @@ class StyleAEObjective(Objective):
         share = settings.attribute_weight * ramp
         reconstructed, reconstructed_weights = self._reconstruction(rows, decoded, progress)
         parts = {**reconstructed, "attributes": losses.attribute_loss(code, rows["attrs"]), **parts}
-        weights |= {name: weight * (1 - share) for name, weight in reconstructed_weights.items()}
+        kept = (1 - share) * settings.reconstruction_weight
+        weights |= {name: kept * weight for name, weight in reconstructed_weights.items()}
         weights["attributes"] = share
         return {"loss": sum((weights[name] * parts[name] for name in parts), y.new_zeros(())), **parts}
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 __all__ = [
     "consistency_numbers",
+    "overwrite_error",
     "overwrite_numbers",
     "overwritten",
     "realism_numbers",
@@ -73,12 +74,29 @@ def overwritten(found: Arrays, thresholds: Floats) -> NDArray[np.bool_]:
     return np.where(found["direction"] > 0, target >= thresholds[1], target <= thresholds[0])
 
 
-def overwrite_numbers(found: Arrays, thresholds: Floats, *, resamples: int, seed: int) -> dict[str, float]:
-    """Success under fixed thresholds, and how near the images stay, over all of them."""
-    succeeded = overwritten(found, thresholds).astype(np.float64)
+def overwrite_error(found: Arrays, targets: Floats, sigma: Floats) -> Floats:
+    """``[N, K]``: how far, in ``sigma [K]``, the judge is from what should have been set.
+
+    Success counts what goes too far as a success; here it is as wrong as what falls short.
+
+    Arguments:
+        found: the arrays of the trial.
+        targets: a low and a high value of the judge, ``[2, K]``.
+        sigma: of the judge.
+    """
+    columns = found["direction"].shape[1]
+    reached = found["after"][:, np.arange(columns), np.arange(columns)]
+    return np.abs(reached - np.where(found["direction"] > 0, targets[1], targets[0])) / sigma
+
+
+def overwrite_numbers(
+    found: Arrays, succeeded: NDArray[np.bool_], error: Floats, *, resamples: int, seed: int
+) -> dict[str, float]:
+    """Success under fixed thresholds, the distance from the value, and how near the images stay."""
     mse = np.square(found["rmse"])
     rest = {name: found[name] for name in ("psnr", "ssim", "identity", *PERCEPTUAL) if name in found}
-    return numbers({"success": succeeded, "mse": mse, **rest}, resamples=resamples, seed=seed)
+    scores = {"success": succeeded.astype(np.float64), "error": error, "mse": mse, **rest}
+    return numbers(scores, resamples=resamples, seed=seed)
 
 
 def sequence_numbers(

@@ -146,7 +146,10 @@ def test_differences_are_ours_minus_theirs():
 def set_table(success, rmse=0.1):
     """Two latents, two attributes."""
     rest = {name: np.full(4, 0.5) for name in ("psnr", "ssim", "identity")}
-    return pa.table({"success": np.array(success, bool), "rmse": np.broadcast_to(rmse, 4), **rest})
+    error = np.where(success, 0.2, 1.0)
+    return pa.table(
+        {"success": np.array(success, bool), "error": error, "rmse": np.broadcast_to(rmse, 4), **rest}
+    )
 
 
 def test_overwritten_attributes_are_compared_where_all_succeed():
@@ -155,6 +158,7 @@ def test_overwritten_attributes_are_compared_where_all_succeed():
     useless = entry("useless", edits_of(), tables=[set_table([0, 0, 0, 0])])
     rows = overwrite_numbers([ours, theirs, useless], **OFTEN)
     assert [row["success"] for row in rows] == [0.75, 0.75, 0.0]
+    assert [row["error"] for row in rows] == pytest.approx([0.4, 0.4, 1.0])
     assert [row["edits"] for row in rows] == [2, 2, 2]
     assert rows[0]["mse"] == pytest.approx((0.01 + 0.04) / 2) and rows[1]["mse"] == pytest.approx(0.09)
     assert "mse" not in rows[2]

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.metrics.protocol import (
     consistency_numbers,
+    overwrite_error,
     overwrite_numbers,
     overwritten,
     realism_numbers,
@@ -73,9 +74,14 @@ def test_a_value_is_set_when_the_judge_is_beyond_the_threshold_of_its_side():
     assert overwritten(SET, THRESHOLDS).tolist() == [[True, True], [True, False]]
 
 
+def test_a_value_that_is_set_may_be_too_far_as_well_as_too_near():
+    found = overwrite_error(SET, np.array([[-0.8, -0.3], [0.7, 0.5]]), np.array([0.1, 0.2]))
+    np.testing.assert_allclose(found, [[1.0, 0.5], [2.0, 0.5]])
+
+
 def test_overwriting_counts_successes_and_squares_the_error():
-    found = overwrite_numbers(SET, THRESHOLDS, **OFTEN)
-    assert found["success"] == 0.75
+    found = overwrite_numbers(SET, overwritten(SET, THRESHOLDS), np.array([[0.2, 0.4], [0.1, 0.1]]), **OFTEN)
+    assert (found["success"], found["error"]) == (0.75, 0.2)
     assert found["mse"] == pytest.approx((0.01 + 0.04 + 0.09 + 0.16) / 4)
     assert (found["psnr"], found["ssim"], found["identity"]) == (25.0, 0.5, 0.75)
 

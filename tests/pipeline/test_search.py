@@ -21,7 +21,7 @@ from pipeline.sections import build_value
 from tests.tiny import COLUMNS, fill_labels, fill_metric, make_tiny_project
 
 ROOT = Path(__file__).parents[2]
-PRESENT = StyleAEParams(natural_weight=0.1, natural_scale={"age": 5.0})
+PRESENT = StyleAEParams(layers=3, natural_weight=0.1, natural_scale={"age": 5.0})
 SPACE = Space(settings={"layers": (1, 2, 3), "learning_rate": (1e-3, 1e-4)}, natural_factors=(0.1, 1.0, 10.0))
 
 

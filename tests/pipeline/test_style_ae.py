@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pipeline.editors import EditingData, StyleAE, editor_class, load_editor, losses, save_editor
-from pipeline.editors.probe import fit_probes
+from pipeline.editors.probe import corrected, fit_probes
 from pipeline.editors.settings import StyleAEParams
 from pipeline.editors.style_ae_training import linear_basis
 from pipeline.errors import PipelineError
@@ -27,6 +27,8 @@ PAPER = {
     "cycle_weight": 0.0,
     "move_weight": 0.0,
     "natural_weight": 0.0,
+    "reconstruction_weight": 1.0,
+    "layers": 3,
 }
 SMALL = {"rank": 6, "width": 32, "probe_epochs": 3, "probes": 2}
 
@@ -218,9 +220,26 @@ def test_save_and_load(data, tmp_path):
     assert not any(p.requires_grad for p in loaded.parameters())
 
 
-def test_saved_bytes_hold_no_probe(data, tmp_path):
+def test_probes_are_saved_where_edits_are_trained_alone(data):
+    kept = [build(settings, data)[0].probes for settings in (StyleAEParams(**SMALL), StyleAEParams(**PAPER))]
+    assert kept == [2, 0]
+
+
+def test_a_step_is_corrected_by_what_the_probes_read(data):
+    """However effective a coordinate is, edits end at what was asked, in either direction."""
     editor, _ = build(StyleAEParams(**SMALL), data)
-    assert not any("probe" in name for name in editor.state_dict())
+    steps = torch.tensor([-1.0, -0.02, 0.0, 0.02, 1.0])[:, None]
+    features = editor.coordinates(data.w[:5])
+    toward = torch.linalg.pinv(editor.readers.skip.mean(dim=0))[1]  # age alone, as far as probes are linear
+    for nets in (editor.readers.out, editor.readers.bias):
+        nets.zero_()
+    for effect in (0.6, 1.0, 1.7):
+        found = corrected(
+            steps, lambda tried, e=effect: features + e * tried * toward, features, 1, editor.readers
+        )
+        torch.testing.assert_close(found * effect, steps, rtol=1e-3, atol=1e-5)
+    found = corrected(steps, lambda tried: features - tried * toward, features, 1, editor.readers)
+    torch.testing.assert_close(found, 2 * steps)  # what goes the wrong way is not turned round
 
 
 def test_ws_are_refused(data):

@@ -138,7 +138,7 @@ def test_all_of_the_protocol_is_in_the_metrics(full):
     assert all(isinstance(value, (int, float)) and np.isfinite(value) for value in found.values())
     expected = {
         *(f"sliders/{name}" for name in ("spearman", "uniformity", "path_length")),
-        *(f"overwrite/{name}" for name in ("success", "mse", "psnr", "ssim", "identity")),
+        *(f"overwrite/{name}" for name in ("success", "error", "mse", "psnr", "ssim", "identity")),
         *(f"sequence/step_{n}/{name}" for n in range(1, 6) for name in ("accuracy", "identity", "fid")),
         *(f"consistency/{name}" for name in ("identity", "rmse")),
         *(f"outside/{name}" for name in HEADLINE),
