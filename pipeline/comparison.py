@@ -6,7 +6,7 @@ evaluated, on the same latents, and is put together here.
 
 from __future__ import annotations
 
-__all__ = ["compare", "members_of"]
+__all__ = ["compare"]
 
 import json
 from collections.abc import Mapping, Sequence
@@ -46,16 +46,6 @@ PANELS = {"dependency": "Attribute dependency (σ)", "identity": "Identity simil
 RARE = "rare"
 
 
-def members_of(params: Params) -> dict[str, list[str]]:
-    """The trainings of each editor: one for each of ``compare.seeds``, or its only one.
-
-    Example:
-        ``{"styleae": ["styleae@0", "styleae@1"], "ridge": ["ridge@0", "ridge@1"]}``
-    """
-    seeds = params.compare.seeds
-    return {name: [f"{name}@{seed}" for seed in seeds] or [name] for name in params.editor}
-
-
 def compare(params: Params, facts: Mapping[str, str], folder: Path) -> list[Row]:
     """Fill ``folder`` with the comparison of all editors.
 
@@ -75,7 +65,7 @@ def compare(params: Params, facts: Mapping[str, str], folder: Path) -> list[Row]
         PipelineError: when a report is missing, or for a column that no report has.
     """
     columns = tuple(read_manifest(LABELS).provenance["columns"])
-    reports = {n: [report_folder(m) for m in members] for n, members in members_of(params).items()}
+    reports = {name: [report_folder(each) for each in params.trainings_of(name)] for name in params.editor}
     entries = read_entries(reports, columns)
     rows = _rows(entries, params, columns)
     _check_columns(params.compare.columns, rows)

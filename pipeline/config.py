@@ -248,6 +248,11 @@ class Params:
             raise PipelineError(f"unknown editor {editor!r}, in params.yaml: {near}")
         return self.editor[editor]
 
+    def trainings_of(self, name: str) -> list[str]:
+        """Its trainings, ``NAME@SEED``: a closed form comes out alike with any seed, so it has one."""
+        count = None if hasattr(self.editor_settings(name), "epochs") else 1
+        return [f"{name}@{seed}" for seed in self.compare.seeds[:count]] or [name]
+
     def seed_of(self, name: str) -> int:
         """The seed of a training: that of ``NAME@SEED``, or ``train.seed``.
 

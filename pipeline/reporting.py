@@ -98,7 +98,8 @@ class CompareParams:
 
     Attributes:
         columns: columns of ``table.csv`` for the short table, in its order; empty means the usual ones.
-        seeds: trainings of each editor, each with its own seed; empty for one, with ``train.seed``.
+        seeds: trainings of each editor, each with its own seed; a closed form takes the first alone. Empty
+            for one, with ``train.seed``.
         faces: faces of the explorer page of all editors.
     """
 

@@ -11,6 +11,7 @@ import yaml
 from dvc.repo import Repo
 
 from pipeline import paths
+from pipeline.cli.compare import trainings_yaml
 from pipeline.cli.compose import compose
 from pipeline.config import load_params
 
@@ -57,7 +58,7 @@ KINDS = {
     )
 }
 # What editors import to be trained; a trained one is its tensors and its own file.
-TRAINING = {f"pipeline/editors/{name}.py" for name in ("losses", "probe", "style_ae_training")} | {
+TRAINING = {f"pipeline/editors/{name}.py" for name in ("losses", "style_ae_training")} | {
     "pipeline/generators/low_rank.py",
     "pipeline/generators/pullback.py",
 }
@@ -169,15 +170,34 @@ def seen_from_peers(text: str) -> str:
 def test_the_comparison_of_peers_has_the_stages_of_the_pipeline() -> None:
     assert list(PEERS) == [stage for stage in STAGES if stage != "publish"]
     of_every_editor = {stage for stage in STAGES if "foreach" in STAGES[stage]}
-    matrix = {"editor": "${editor}", "seed": "${compare.seeds}"}
-    assert {stage: PEERS[stage]["matrix"] for stage in PEERS if "matrix" in PEERS[stage]} == dict.fromkeys(
-        of_every_editor, matrix
-    )
+    found = {stage: PEERS[stage]["foreach"] for stage in PEERS if "foreach" in PEERS[stage]}
+    assert found == dict.fromkeys(of_every_editor, "${trainings}")
+
+
+@pytest.mark.parametrize("name", ["peers", "many"])
+def test_the_trainings_of_a_comparison_are_those_of_its_parameters(name: str) -> None:
+    folder = ROOT / "comparisons" / name
+    assert (folder / "trainings.yaml").read_text() == trainings_yaml(load_params(folder / "params.yaml"))
+
+
+def test_closed_forms_are_fitted_once_whatever_the_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    compose(["editor=[plugen,ridge]", "compare.seeds=[3,5]"], tmp_path / "params.yaml", config="peers")
+    found = yaml.safe_load(trainings_yaml(load_params(tmp_path / "params.yaml")))
+    assert found == {
+        "trainings": {
+            "plugen-3": {"editor": "plugen", "seed": 3},
+            "plugen-5": {"editor": "plugen", "seed": 5},
+            "ridge-3": {"editor": "ridge", "seed": 3},
+        }
+    }
 
 
 @pytest.mark.parametrize("stage", PEERS)
 def test_a_stage_of_the_comparison_is_that_of_the_pipeline(stage: str) -> None:
-    peer, own = PEERS[stage], body(stage)
+    peer, own = PEERS[stage].get("do", PEERS[stage]), body(stage)
     assert peer["cmd"] == f"PYTHONPATH=../.. {seen_from_peers(own['cmd'])}"
     for key in ("params", "deps"):
         assert peer[key] == list(dict.fromkeys(map(seen_from_peers, own[key]))), key
