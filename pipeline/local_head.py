@@ -2,8 +2,9 @@
 
 The run (:func:`shared_local`) makes a folder, holds a lock in it and names it in ``PIPELINE_RAY_ADDRESS``.
 The first stage that asks for the address starts the head as a process of its own, in a session that a Ctrl-C
-does not reach before the stages are done with it. The head ends when the lock is free, which the kernel sees
-to even when the run is killed.
+does not reach before the stages are done with it, and in the run's own folder: a stage's may be one that DVC
+made for an experiment, and gone when the next stage needs new processes. The head ends when the lock is free,
+which the kernel sees to even when the run is killed.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from typing import NoReturn
 from pipeline.errors import PipelineError
 
 VARIABLE = "PIPELINE_RAY_ADDRESS"
+ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 120.0
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.1
@@ -41,6 +43,8 @@ def shared_local() -> Iterator[None]:
     before = dict(os.environ)
     with open(folder / "owner", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(str(ROOT))
+        lock.flush()
         os.environ |= {VARIABLE: str(folder), **local_token()}
         try:
             yield
@@ -99,6 +103,7 @@ def _start(folder: Path) -> None:
         with open(folder / "log", "ab") as log:
             head = subprocess.Popen(
                 [sys.executable, "-m", "pipeline.local_head", str(folder)],
+                cwd=(folder / "owner").read_text(),
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

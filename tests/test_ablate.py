@@ -75,6 +75,8 @@ def test_experiments_are_gathered_failures_named_and_nothing_runs_twice(project:
     first = ablate(project)
     assert first.returncode == 1
     assert "error: expected every variant to end, got failures of nine, see above" in first.stderr
+    assert "✓ variant 2 of 3: two" in first.stdout
+    assert "✓ variant 3 of 3: nine" not in first.stdout
     default, two = csv.DictReader((project / "comparisons/ablation/table.csv").read_text().splitlines())
     assert (default["variant"], default["success"]) == ("default", "0.85")
     assert (two["variant"], two["success"], two["success_difference"]) == ("two", "0.75", "-0.1")

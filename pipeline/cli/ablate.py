@@ -89,9 +89,13 @@ def _run(experiments: dict[str, list[str]]) -> list[str]:
         if experiments and run_group([*dvc, "repro", "compare"]):
             raise PipelineError("expected the default to be up to date, got a stage that failed, see above")
         for number, (name, overrides) in enumerate(experiments.items(), 1):
-            with console.stage(f"variant {number} of {len(experiments)}: {name}"):
-                if run_group(experiment(name, overrides)):
-                    failed.append(name)
+            try:
+                with console.stage(f"variant {number} of {len(experiments)}: {name}"):
+                    if run_group(experiment(name, overrides)):
+                        raise PipelineError(f"expected {name} to end, got a stage that failed, see above")
+            except PipelineError as error:
+                console.warning(str(error))
+                failed.append(name)
     return failed
 
 

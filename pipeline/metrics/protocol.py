@@ -69,8 +69,7 @@ def overwritten(found: Arrays, thresholds: Floats) -> NDArray[np.bool_]:
         found: the arrays of the trial.
         thresholds: of the judge for the low and the high side, ``[2, K]``.
     """
-    columns = found["direction"].shape[1]
-    target = found["after"][:, np.arange(columns), np.arange(columns)]
+    target = np.diagonal(found["after"], axis1=1, axis2=2)
     return np.where(found["direction"] > 0, target >= thresholds[1], target <= thresholds[0])
 
 
@@ -84,8 +83,7 @@ def overwrite_error(found: Arrays, targets: Floats, sigma: Floats) -> Floats:
         targets: a low and a high value of the judge, ``[2, K]``.
         sigma: of the judge.
     """
-    columns = found["direction"].shape[1]
-    reached = found["after"][:, np.arange(columns), np.arange(columns)]
+    reached = np.diagonal(found["after"], axis1=1, axis2=2)
     return np.abs(reached - np.where(found["direction"] > 0, targets[1], targets[0])) / sigma
 
 
