@@ -174,10 +174,11 @@ def _seeds(arguments: argparse.Namespace) -> None:
 
 
 def _search(arguments: argparse.Namespace) -> None:
-    from pipeline.cli.search import search_settings
+    from pipeline.cli.search import Budget, search_settings
 
     asked = arguments
-    search_settings(asked.editor, asked.trials, asked.faces, asked.seed, asked.out, asked.folder)
+    budget = Budget(trials=asked.trials, rows=asked.rows, faces=asked.faces, seed=asked.seed)
+    search_settings(asked.editor, budget, asked.out, asked.folder)
 
 
 def _ablate(arguments: argparse.Namespace) -> None:

@@ -145,7 +145,7 @@ def sheet(
         tops = _starts(len(row_names), CELL, GAP, wide_rows)
         for heading, x in zip(headings, lefts, strict=True):
             longest = max(map(len, heading.split("\n")))
-            size = min(8.5, (CELL + GAP) / POINT / (LETTER * longest))
+            size = min(8.5, CELL / POINT / (LETTER * longest))  # a gap's width from the next one
             write(side + names + x + CELL / 2, top - 3 * POINT, heading, size=size, ha="center", va="bottom")
         for name, y in zip(row_names, tops, strict=True):
             write(side + names - 5 * POINT, top + y + CELL / 2, name, size=8.5, ha="right", va="center")

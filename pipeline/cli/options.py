@@ -28,6 +28,9 @@ def search(command: ArgumentParser) -> None:
         "--trials", type=int, default=20, metavar="N", help="how many trainings, at most (default: 20)"
     )
     command.add_argument(
+        "--rows", type=int, metavar="N", help="training latents of each, the first of them (default: all)"
+    )
+    command.add_argument(
         "--faces",
         type=int,
         default=100,

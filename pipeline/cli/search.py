@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["search_settings", "workshop"]
+__all__ = ["Budget", "search_settings", "workshop"]
 
 import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,48 +35,67 @@ SPACES = Path("conf/search")
 MARKS = ("score", "success", "dependency", "identity", "seconds")
 
 
-def search_settings(name: str, trials: int, faces: int, seed: int, out: Path | None, folder: Path) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What a search may spend, and what it draws.
+
+    Attributes:
+        trials: how many trainings, that of the present settings included.
+        rows: training latents of each, the first of the split; ``None`` for all of them.
+        faces: validation latents that are edited in each.
+        seed: which combinations are drawn.
+    """
+
+    trials: int
+    rows: int | None = None
+    faces: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a budget of nothing."""
+        for option, value in (("--trials", self.trials), ("--rows", self.rows), ("--faces", self.faces)):
+            if value is not None and value < 1:
+                raise PipelineError(f"expected at least 1, got {option} {value}: raise it")
+
+
+def search_settings(name: str, budget: Budget, out: Path | None, folder: Path) -> None:
     """Search, show all trials, and write the best settings as the editor ``NAME_tuned``.
 
     A trial that is finished is kept under ``.work/search``: a search that was stopped goes on from there.
 
     Arguments:
         name: the editor.
-        trials: how many trainings, that of the present settings included.
-        faces: validation latents that are edited in each.
-        seed: which combinations are drawn.
+        budget: the same for every editor that is to be compared.
         out: the file of ``conf/editor/``; ``None`` for ``conf/editor/NAME_tuned.yaml``.
         folder: the folder whose parameters and labels are used, such as ``comparisons/peers``.
 
     Raises:
         PipelineError: when labels, networks, parameters and candidates are missing or do not belong together.
     """
-    for option, value in (("--trials", trials), ("--faces", faces)):
-        if value < 1:
-            raise PipelineError(f"expected at least 1, got {option} {value}: raise it")
     spaces = SPACES.absolute()
     out = (out or Path(f"conf/editor/{name}_tuned.yaml")).absolute()
     os.chdir(folder)
     params = load_params()
     settings = params.editor_settings(name)
     space = load_space(spaces / f"{settings.kind}.yaml", settings)
-    shop = workshop(params, faces)
-    with console.progress(trials, "trials") as bar:
-        tried = search(settings, space, _kept(name, shop, bar), trials, seed)
+    shop = workshop(params, budget)
+    with console.progress(budget.trials, "trials") as bar:
+        tried = search(settings, space, _kept(name, shop, bar), budget.trials, budget.seed)
     _show(tried)
     before, best = tried[0].outcome.overall.score, best_of(tried)
     scores = f"score {before:.3f} before, {best.outcome.overall.score:.3f} after"
     heading = (
         f"# {name} as `python -m pipeline search` found it on the validation split: {len(tried)} trials,\n"
-        f"# {len(shop.val.w[:faces])} latents, seed {seed}; {scores}, where the score is\n"
+        f"# each of {len(shop.train.w)} training and {len(shop.val.w[: shop.faces])} validation latents, "
+        f"seed {budget.seed}; {scores}, where the score is\n"
         "# (1 - success) + dependency + (1 - identity).\n"
     )
     write_atomic(out, (heading + _section(f"{name}_tuned", best.settings)).encode())
     console.result(f"{scores}; the best settings are in {out}")
 
 
-def workshop(params: Params, faces: int) -> Workshop:
-    """The data and the networks of all trials.
+def workshop(params: Params, budget: Budget) -> Workshop:
+    """The data and the networks of all trials; what is asked of edits is measured on all training latents.
 
     Raises:
         PipelineError: when labels and networks are missing or do not belong together.
@@ -97,7 +116,7 @@ def workshop(params: Params, faces: int) -> Workshop:
         batch=params.label.batch_size,
     )
     return Workshop(
-        train=train,
+        train=replace(train, w=train.w[: budget.rows], attrs=train.attrs[: budget.rows]),
         val=val,
         context=FitContext(
             load_generator=lambda: load_generator(params.generator.weights, device=device),
@@ -112,7 +131,7 @@ def workshop(params: Params, faces: int) -> Workshop:
             attributes=params.labeler.attributes,
         ),
         protocol=protocol,
-        faces=faces,
+        faces=budget.faces,
         chunk=params.evaluate.chunk,
         seed=params.train.seed,
     )
@@ -126,6 +145,7 @@ def _kept(name: str, shop: Workshop, bar: console.Progress) -> Attempt:
         "labels": read_manifest(LABELS).digest,
         "metric": sha256(metric) if metric.is_file() else None,
         "networks": [weights_digest(folder) for folder in networks],
+        "rows": len(shop.train.w),
         "faces": shop.faces,
         "asked": [shop.protocol.deltas, shop.protocol.sides, shop.protocol.tolerance],
         "seed": shop.seed,

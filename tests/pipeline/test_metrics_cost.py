@@ -55,9 +55,9 @@ class Counter:
 
 
 @pytest.mark.parametrize("batch", [1, 7])
-def test_an_edit_is_timed_by_its_median_after_a_first_one_that_does_not_count(monkeypatch, batch):
+def test_an_edit_is_timed_by_its_fastest_call_after_a_first_one_that_does_not_count(monkeypatch, batch):
     editor, w = Counter(), torch.arange(12.0).reshape(3, 4)
-    turns = [9.0, 0.001, 0.004, 0.002, 0.003, 0.5]
+    turns = [0.001, 9.0, 0.003, *([0.004] * (cost.TURNS - 2))]  # the first does not count
     ticks = itertools.chain.from_iterable((0.0, seconds) for seconds in turns)
     monkeypatch.setattr(cost.time, "perf_counter", lambda: next(ticks))
     assert edit_milliseconds(editor, w, batch) == 3.0

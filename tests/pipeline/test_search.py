@@ -11,7 +11,7 @@ import yaml
 
 from pipeline.__main__ import main
 from pipeline.bench import Bench
-from pipeline.cli.search import workshop
+from pipeline.cli.search import Budget, workshop
 from pipeline.config import EditorParams, load_params
 from pipeline.editors.peer_settings import RidgeParams
 from pipeline.editors.settings import InterfaceGANParams, StyleAEParams
@@ -120,10 +120,19 @@ def test_a_search_writes_an_editor_and_trains_nothing_twice(project, monkeypatch
     monkeypatch.setattr(Workshop, "fit", lambda self, settings: pytest.fail("trained again"))
     assert main(["search", "interfacegan", "--trials", "3", "--faces", "2"]) == 0
     assert out.read_text() == first
+    with pytest.raises(pytest.fail.Exception, match="trained again"):
+        main(["search", "interfacegan", "--trials", "3", "--faces", "2", "--rows", "20"])
+
+
+def test_a_trial_may_train_on_fewer_latents_and_edits_as_far(project):
+    whole, part = (workshop(load_params(), Budget(trials=1, rows=rows, faces=2)) for rows in (None, 20))
+    assert len(part.train.w) == len(part.train.attrs) == 20 < len(whole.train.w)
+    assert (part.train.w == whole.train.w[:20]).all() and (part.val.w == whole.val.w).all()
+    assert (part.protocol.sigma, part.protocol.low) == (whole.protocol.sigma, whole.protocol.low)
 
 
 def test_a_trial_edits_validation_latents_alone(project, monkeypatch):
-    shop = workshop(load_params(), faces=2)
+    shop = workshop(load_params(), Budget(trials=1, faces=2))
     measure, seen = Bench.measure, []
 
     def spy(bench, w, protocol):
@@ -144,6 +153,7 @@ def test_a_trial_edits_validation_latents_alone(project, monkeypatch):
     [
         (("interfacegan", "--trials", "0"), "--trials 0"),
         (("interfacegan", "--faces", "0"), "--faces 0"),
+        (("interfacegan", "--rows", "0"), "--rows 0"),
         (("nobody",), "unknown editor 'nobody'"),
         (("styleae",), "expected the candidates of 'style_ae', got no file"),
     ],

@@ -8,7 +8,7 @@ import json
 import pytest
 import torch
 
-from pipeline.editors import EditingData, StyleAE, editor_class, load_editor, losses, save_editor
+from pipeline.editors import EditingData, StyleAE, editor_class, load_editor, save_editor
 from pipeline.editors.probe import corrected, fit_probes
 from pipeline.editors.settings import StyleAEParams
 from pipeline.editors.style_ae_training import linear_basis
@@ -172,26 +172,6 @@ def test_edit_aware_training_lands_on_target_and_leaves_the_rest():
     for k, name in enumerate(data.columns):
         change = ((editor.edit(w, name, 0.5) - w) @ readers.T / data.attrs.std(0)).mean(0)
         torch.testing.assert_close(change, 0.5 * torch.eye(2)[k], rtol=0, atol=0.08)
-
-
-def test_row_keys_do_not_depend_on_the_batch(data):
-    whole = losses.row_keys(data.w)
-    assert torch.equal(torch.cat([losses.row_keys(part) for part in data.w.split(7)]), whole)
-
-
-def test_row_draws_are_uniform_and_change_with_progress():
-    w = torch.randn(4000, 16, generator=torch.Generator().manual_seed(0))
-    keys = losses.row_keys(w)
-    draws, later = losses.row_uniforms(keys, 0.25, 2), losses.row_uniforms(keys, 0.26, 2)
-    assert (torch.histc(draws, 8, 0, 1) / 1000 - 1).abs().max() < 0.15
-    assert abs(float(torch.corrcoef(draws.T)[0, 1])) < 0.06
-    assert abs(float(torch.corrcoef(torch.stack([draws[:, 0], later[:, 0]]))[0, 1])) < 0.06
-
-
-def test_difference_hinge_forgives_four_percent():
-    img = torch.zeros(1, 3, 4, 4)
-    assert float(losses.difference_hinge(img, img + 0.04)) == pytest.approx(0, abs=1e-8)
-    assert float(losses.difference_hinge(img, img - 0.1)) == pytest.approx(0.06)
 
 
 def test_probes_read_attributes(data):
