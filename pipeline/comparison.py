@@ -80,7 +80,7 @@ def compare(params: Params, facts: Mapping[str, str], folder: Path) -> list[Row]
     _draw_faces(folder, reports, params)
     failures = _draw_failures(folder / "figures", entries, params, columns)
     write_csv(folder / "failures.csv", failures)
-    text = report_text(rows, apart, failures, params, facts)
+    text = report_text(rows, apart, failures, params, {**facts, **_time(entries)})
     (folder / "report.md").write_text(text, encoding="utf-8")
     return rows
 
@@ -103,6 +103,19 @@ def _rows(entries: Sequence[Entry], params: Params, columns: tuple[str, ...]) ->
         row |= {f"{group}/{name}": value for group, found in groups.items() for name, value in found.items()}
         rows.append(row)
     return rows
+
+
+def _time(entries: Sequence[Entry]) -> dict[str, str]:
+    """What the report says of how long it took; nothing where evaluations were not timed."""
+    metrics = [found for entry in entries for found in entry.metrics]
+    if not all("evaluate_seconds" in found for found in metrics):
+        return {}
+    training, evaluation = (
+        sum(found[name] for found in metrics) / 60 for name in ("train_seconds", "evaluate_seconds")
+    )
+    return {
+        "time": f"{len(metrics)} trainings, {training:.1f} min, and their evaluations, {evaluation:.1f} min"
+    }
 
 
 class _Often(TypedDict):

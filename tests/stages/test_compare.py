@@ -169,6 +169,16 @@ def test_the_report_links_what_is_there(compared):
     assert not re.search(r"\bnan\b", text)
 
 
+def test_the_report_says_how_long_it_took(project):
+    for member in MEMBERS:
+        path = Path("reports") / member / "metrics.json"
+        found = json.loads(path.read_text()) | {"train_seconds": 60.0, "evaluate_seconds": 93.0}
+        path.write_text(json.dumps(found))
+    assert compare.main() == 0
+    text = Path("comparison/report.md").read_text()
+    assert "- time: 3 trainings, 3.0 min, and their evaluations, 4.7 min\n" in text
+
+
 def test_the_explorer_shows_the_editors_side_by_side(compared):
     page = (compared / "explorer.html").read_text()
     data = json.loads(re.search(r"const DATA = (.*);\n", page).group(1))
