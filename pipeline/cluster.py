@@ -31,20 +31,18 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.capacity import Fit, fit, fit_workers
 from pipeline.console import verbose
 from pipeline.errors import PipelineError
-from pipeline.local_head import local_token, run_and_exit, shared_address, shared_local
+from pipeline.local_head import ROOT, local_token, run_and_exit, shared_address, shared_local
 from pipeline.ray_environment import ALLOCATOR, ALWAYS, LOCAL, set_environment
 from pipeline.resources import Actors, ClusterParams
 
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-ROOT = Path(__file__).resolve().parents[1]
 OBJECT_STORE_BYTES = 200 * 2**20  # shards are small: what moves through Ray are results, not images
 SOCKET_BASE = 24  # longest folder that leaves room for Ray's names in the 107 characters of a Unix socket
 
