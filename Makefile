@@ -108,7 +108,7 @@ $(STAMP_EXTRAS): requirements/lock-extras.txt $(STAMP)
 	@$(BIN)/pip install $(PIP_QUIET) $(PIP_FLAGS) -r $<
 	@touch $@
 
-$(STAMP_DEV): requirements/lock-dev.txt $(STAMP_EXTRAS)
+$(STAMP_DEV): requirements/lock-dev.txt requirements/lock-cluster.txt $(STAMP_EXTRAS)
 	@echo "▸ installing the development tools into .venv"
 	@$(BIN)/pip install $(PIP_QUIET) $(PIP_FLAGS) -r $<
 	@touch $@

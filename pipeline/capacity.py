@@ -42,7 +42,7 @@ def fit(count: int, processes: int | str, cpus: float, gpus: float | str) -> Fit
         gpus: GPUs of each; ``"auto"`` one, where there is one.
 
     Raises:
-        PipelineError: when GPUs are asked for that the cluster does not have.
+        PipelineError: when GPUs are asked for that the cluster does not have, or it has no CPUs.
     """
     import ray
 
@@ -54,7 +54,13 @@ def fit(count: int, processes: int | str, cpus: float, gpus: float | str) -> Fit
             f"expected {each_gpus:g} GPUs on one node, got {most_gpus:g}, in the Ray cluster: "
             "set gpus to 0 or auto"
         )
-    each_cpus = min(cpus, max((node.get("CPU", 0.0) for node in nodes), default=1.0))
+    most_cpus = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
+    if not most_cpus:
+        raise PipelineError(
+            "expected a node with CPUs, got none, in the Ray cluster: start workers, or let their group have "
+            "at least one"
+        )
+    each_cpus = min(cpus, most_cpus)
     room = sum(
         min(
             int(node.get("CPU", 0.0) / each_cpus),

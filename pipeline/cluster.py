@@ -39,6 +39,7 @@ from pipeline.errors import PipelineError
 from pipeline.local_head import ROOT, local_token, run_and_exit, shared_address, shared_local
 from pipeline.ray_environment import ALLOCATOR, ALWAYS, LOCAL, set_environment
 from pipeline.resources import Actors, ClusterParams
+from pipeline.trees import enter
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -117,10 +118,7 @@ def _session(address: str, **options: Any) -> Iterator[str]:  # noqa: ANN401
 
     _set_log_level()
     try:
-        with contextlib.nullcontext() if verbose() else _muted():
-            context = ray.init(
-                address=address, logging_level=_log_level(), log_to_driver=verbose(), **options
-            )
+        context = _init(address, **options)
     except Exception as error:  # Ray raises many classes here, and plain Exception, too
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         advice = "is the machine overloaded? run again" if address == "local" else "start it or use `local`"
@@ -128,9 +126,24 @@ def _session(address: str, **options: Any) -> Iterator[str]:  # noqa: ANN401
             f"expected a Ray cluster, got {reason!r}, at cluster.address {address}: {advice}"
         ) from error
     try:
-        yield context.address_info["gcs_address"]  # type: ignore[attr-defined]
+        yield context.address_info["gcs_address"]
     finally:
         ray.shutdown()
+
+
+def _init(address: str, **options: Any) -> Any:  # noqa: ANN401
+    """``ray.init``; a Ray that did not start in time, as on a busy machine, gets a second chance."""
+    import ray
+
+    options |= {"address": address, "logging_level": _log_level(), "log_to_driver": verbose()}
+    with contextlib.nullcontext() if verbose() else _muted():
+        try:
+            return ray.init(**options)
+        except Exception:
+            if address != "local":
+                raise
+            ray.shutdown()
+            return ray.init(**options)
 
 
 def _log_level() -> int:
@@ -262,7 +275,7 @@ class _Mapper:
     def __init__(self, folder: str, actor_class: type, kwargs: Mapping[str, Any]) -> None:
         import torch
 
-        os.chdir(folder)
+        enter(folder)
         torch.set_num_threads(1)
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.deterministic = True

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["Progress", "console", "progress", "result", "run_stage", "stage", "table", "verbose", "warning"]
+__all__ = [
+    "Progress",
+    "console",
+    "plain",
+    "progress",
+    "result",
+    "run_stage",
+    "stage",
+    "table",
+    "verbose",
+    "warning",
+]
 
 import errno
 import functools
@@ -48,6 +59,11 @@ def stage(title: str) -> Iterator[None]:
 def result(text: str) -> None:
     """The line that says what a stage has made."""
     console.print(f"  {escape(text)}")
+
+
+def plain(text: str) -> None:
+    """A line that another process has written."""
+    console.print(escape(text))
 
 
 def warning(text: str) -> None:

@@ -29,21 +29,27 @@ __all__ = [
 ]
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import PipelineError
+from pipeline.manifest import (
+    FileEntry,
+    Manifest,
+    check_provenance,
+    read_manifest,
+    types_of,
+    write_manifest,
+)
 from pipeline.rows import (
     Split,
     attach_labels,
@@ -55,59 +61,7 @@ from pipeline.rows import (
     split_of,
     to_tensors,
 )
-from pipeline.weights import write_atomic
-
-MANIFEST = "manifest.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileEntry:
-    """One part of a data folder.
-
-    Attributes:
-        name: file name inside the folder.
-        rows: number of rows.
-        sha256: hexadecimal digest of the file.
-    """
-
-    name: str
-    rows: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
-    """What a data folder holds and where it came from.
-
-    Attributes:
-        schema: column name → Arrow type, in order.
-        files: the parts, in row order.
-        provenance: what the bytes depend on: digests of networks, seed, truncation, parameters.
-    """
-
-    schema: Mapping[str, str]
-    files: tuple[FileEntry, ...]
-    provenance: Mapping[str, Any]
-
-    @property
-    def rows(self) -> int:
-        """Rows of all parts."""
-        return sum(file.rows for file in self.files)
-
-    @property
-    def digest(self) -> str:
-        """The hexadecimal SHA-256 digest that identifies the data: parts, schema and provenance."""
-        return hashlib.sha256(self.to_bytes()).hexdigest()
-
-    def to_bytes(self) -> bytes:
-        """The content of ``manifest.json``; equal manifests give equal bytes."""
-        content = {
-            "rows": self.rows,
-            "schema": dict(self.schema),
-            "provenance": dict(self.provenance),
-            "files": [asdict(file) for file in self.files],
-        }
-        return (json.dumps(content, indent=2) + "\n").encode()
+from pipeline.storage import Storage, read_uri
 
 
 def part_name(index: int) -> str:
@@ -115,8 +69,18 @@ def part_name(index: int) -> str:
     return f"part-{index:05d}.parquet"
 
 
-def write_part(path: str | Path, table: pa.Table) -> FileEntry:
-    """Write one part, whole or not at all; equal tables give equal bytes."""
+def write_part(place: Storage | Path, name: str, table: pa.Table) -> FileEntry:
+    """Write one part, whole or not at all; equal tables give equal bytes.
+
+    Arguments:
+        place: the data folder.
+        name: of the part.
+        table: its rows.
+
+    Returns:
+        Its entry, with a URI when the place is elsewhere.
+    """
+    storage = place if isinstance(place, Storage) else Storage(place)
     sink = pa.BufferOutputStream()
     pq.write_table(
         table.combine_chunks(),
@@ -128,38 +92,9 @@ def write_part(path: str | Path, table: pa.Table) -> FileEntry:
         row_group_size=max(table.num_rows, 1),
     )
     content = sink.getvalue().to_pybytes()
-    write_atomic(path, content)
-    return FileEntry(name=Path(path).name, rows=table.num_rows, sha256=hashlib.sha256(content).hexdigest())
-
-
-def write_manifest(
-    folder: str | Path, schema: pa.Schema, files: Sequence[FileEntry], provenance: Mapping[str, Any]
-) -> Manifest:
-    """Write ``manifest.json``, last, when all parts are in place."""
-    manifest = Manifest(schema=_names_of(schema), files=tuple(files), provenance=provenance)
-    write_atomic(Path(folder) / MANIFEST, manifest.to_bytes())
-    return manifest
-
-
-def read_manifest(folder: str | Path) -> Manifest:
-    """The manifest of a data folder.
-
-    Raises:
-        PipelineError: when it is missing or is not one.
-    """
-    path = Path(folder) / MANIFEST
-    try:
-        content = json.loads(path.read_text())
-        files = tuple(FileEntry(**file) for file in content["files"])
-        return Manifest(schema=content["schema"], files=files, provenance=content["provenance"])
-    except FileNotFoundError:
-        raise PipelineError(
-            f"expected data, got no {MANIFEST}, in {folder}: run `dvc repro` or `dvc checkout`"
-        ) from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise PipelineError(
-            f"expected a manifest, got {error!r}, in {path}: run the stage that makes it again"
-        ) from None
+    storage.write(name, content)
+    entry = FileEntry(name=name, rows=table.num_rows, sha256=hashlib.sha256(content).hexdigest())
+    return replace(entry, size=len(content), uri=storage.uri(name)) if storage.elsewhere else entry
 
 
 def read_part(
@@ -194,9 +129,9 @@ def part_bytes(folder: str | Path, entry: FileEntry) -> bytes:
     Raises:
         PipelineError: naming the file, when it is missing, truncated or edited.
     """
-    path = Path(folder) / entry.name
+    path = entry.uri or Path(folder) / entry.name
     try:
-        content = path.read_bytes()
+        content = read_uri(entry.uri) if entry.uri else Path(path).read_bytes()
     except FileNotFoundError:
         raise PipelineError(
             f"expected {entry.rows} rows, got no file, in {path}: run `dvc checkout` or make it again"
@@ -212,7 +147,7 @@ def part_bytes(folder: str | Path, entry: FileEntry) -> bytes:
 
 def _check_part(path: Path, table: pa.Table, entry: FileEntry, schema: Mapping[str, str]) -> None:
     """Hold a part to the manifest's schema and row count, and refuse missing and unfinite values."""
-    found = _names_of(table.schema)
+    found = types_of(table.schema)
     if found != schema or table.num_rows != entry.rows:
         differing = [name for name in {**schema, **found} if schema.get(name) != found.get(name)]
         raise PipelineError(
@@ -249,25 +184,6 @@ def read_table(
     return (table if columns is None else table.select(list(columns))).combine_chunks()
 
 
-def check_provenance(manifest: Manifest, expected: Mapping[str, Any], folder: str | Path) -> None:
-    """Refuse data that was made from something else than what is expected.
-
-    Arguments:
-        manifest: the manifest of ``folder``.
-        expected: some or all keys of its provenance, such as ``{"generator": digest}``.
-        folder: for the error.
-
-    Raises:
-        PipelineError: naming the first key that differs.
-    """
-    for key, value in expected.items():
-        if (found := manifest.provenance.get(key)) != value:
-            raise PipelineError(
-                f"expected data made with {key} {_shorten(value)}, got {_shorten(found)}, in {folder}: "
-                "params.yaml and the data do not belong together, run `dvc repro`"
-            )
-
-
 def replace_folder(new: str | Path, target: str | Path) -> None:
     """Put the finished folder ``new`` in the place of ``target`` by renaming, on one file system."""
     new, target = Path(new), Path(target)
@@ -289,12 +205,3 @@ def new_folder(target: str | Path) -> Iterator[Path]:
         new.mkdir()
         yield new
         replace_folder(new, target)
-
-
-def _names_of(schema: pa.Schema) -> dict[str, str]:
-    return {field.name: str(field.type) for field in schema}
-
-
-def _shorten(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:12]}…" if text.isalnum() else f"{text[:57]}…"

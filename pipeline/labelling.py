@@ -3,18 +3,20 @@
 A shard is one part of the latents. Its labels are a pure function of the part, the networks and the
 parameters: batches never cross a shard, so the bytes do not depend on how many actors there are or on who was
 killed. Finished parts wait in ``.work/label`` until all are there; then the whole folder becomes
-``data/labels`` by renaming.
+``data/labels`` by renaming. With ``cluster.storage`` they wait there, and stay: ``data/labels`` is a manifest
+that says where.
 """
 
 from __future__ import annotations
 
 __all__ = ["LabelActor", "doubts_about_labels", "label_latents", "provenance_of"]
 
+import hashlib
 import json
 import math
-import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,12 +34,12 @@ from pipeline.data import (
     attach_labels,
     check_provenance,
     labels_schema,
+    new_folder,
     part_bytes,
     read_manifest,
     read_part,
     replace_folder,
     to_tensors,
-    write_manifest,
     write_part,
 )
 from pipeline.errors import PipelineError
@@ -45,13 +47,16 @@ from pipeline.generators import load_generator
 from pipeline.labelers import load_labeler
 from pipeline.labelers.checking import suspicious_outputs
 from pipeline.labelers.imported import check_imported
+from pipeline.manifest import MANIFEST
 from pipeline.paths import LABELS, LATENTS
 from pipeline.scoring import DTYPES, Precision, check_precision, scores_of
-from pipeline.scratch import code_digest, work_folder
-from pipeline.weights import sha256, weights_digest, write_atomic
+from pipeline.scratch import code_digest, work_folder, work_storage
+from pipeline.storage import Storage
+from pipeline.weights import weights_digest
 
 LOOKED_AT = 20_000  # rows that say enough about a labeler: each is a draw of its own
-CODE = ("generators", "labelers", "labelling", "scoring", "data", "rows")
+LOOKS_AT_ONCE = 16
+CODE = ("generators", "labelers", "labelling", "scoring", "data", "manifest", "rows")
 
 
 class LabelActor:
@@ -64,7 +69,8 @@ class LabelActor:
         labeler: folder of the classifier.
         attributes: which attributes to label, in the order of the columns.
         latents: the data folder to read.
-        work: where the labelled parts go, in ``parts``, and a seal for each that is finished, in ``seals``.
+        work: where the labelled parts go, in ``parts``, and a seal for each that is finished, in ``seals``;
+            a folder or the URI of a storage.
         batch_size: images at once.
         precision: ``fp32``, ``bf16`` or ``fp16``.
         device: where torch computes.
@@ -85,7 +91,7 @@ class LabelActor:
     ) -> None:
         self.synthesize = load_generator(generator, device).prepare(DTYPES[precision])
         self.labeler = load_labeler(labeler, attributes, device)
-        self.latents, self.work = Path(latents), Path(work)
+        self.latents, self.work = Path(latents), Storage(work)
         self.schema = read_manifest(latents).schema
         self.batch_size, self.precision, self.device = batch_size, precision, device
         self.networks_in_use = threading.Lock()
@@ -106,8 +112,8 @@ class LabelActor:
                 ]
             )
         labels = attach_labels(table, attrs.numpy(), self.labeler.columns)
-        entry = write_part(self.work / "parts" / part.name, labels)
-        write_atomic(_seal(self.work, part.name), json.dumps(asdict(entry)).encode())
+        entry = write_part(self.work.child("parts"), part.name, labels)
+        self.work.write(_seal(part.name), json.dumps(entry.plain()).encode())
         return entry
 
 
@@ -127,22 +133,35 @@ def label_latents(
     latents = read_manifest(LATENTS)
     provenance = provenance_of(params, latents)
     schema = labels_schema(_w_dim(latents), provenance["columns"])
-    work = work_folder("label", provenance | {"code": code_digest(*CODE)})
-    done = {entry.name: entry for file in latents.files if (entry := _finished(work, file.name))}
+    folder = work_folder("label", provenance | {"code": code_digest(*CODE)})
+    work = work_storage(params.cluster.storage, folder)
+    done = {entry.name: entry for entry in _finished(work, [file.name for file in latents.files])}
     for entry in done.values():
         on_rows(entry.rows, True)
     missing = [file for file in latents.files if file.name not in done]
     for file in missing:
-        part_bytes(LATENTS, file)  # a damaged part is refused before any long work
+        if not file.uri:
+            part_bytes(LATENTS, file)  # a damaged part is refused before any long work
     if missing:
         done |= {entry.name: entry for entry in _label_parts(params, work, missing, on_rows)}
-    parts = work / "parts"
-    for leftover in [path for path in parts.iterdir() if path.name not in done]:
-        leftover.unlink()
-    manifest = write_manifest(parts, schema, [done[file.name] for file in latents.files], provenance)
-    replace_folder(parts, LABELS)
-    shutil.rmtree(work)
+    manifest = Manifest.of(schema, [done[file.name] for file in latents.files], provenance)
+    _publish(manifest, work)
     return manifest
+
+
+def _publish(manifest: Manifest, work: Storage) -> None:
+    """Make finished parts ``data/labels``: they themselves, or what says where they stay."""
+    if work.elsewhere:
+        work.write(f"parts/{MANIFEST}", manifest.to_bytes())  # the last file: now others may read them there
+        with new_folder(LABELS) as folder:
+            manifest.save(folder)
+        return
+    parts, known = Path(work.path("parts")), {file.name for file in manifest.files}
+    for leftover in [path for path in parts.iterdir() if path.name not in known]:
+        leftover.unlink()
+    manifest.save(parts)
+    replace_folder(parts, LABELS)
+    work.delete()
 
 
 def doubts_about_labels(params: Params) -> list[str]:
@@ -160,16 +179,15 @@ def doubts_about_labels(params: Params) -> list[str]:
 
 
 def _label_parts(
-    params: Params, work: Path, missing: list[FileEntry], on_rows: Callable[[int, bool], None]
+    params: Params, work: Storage, missing: list[FileEntry], on_rows: Callable[[int, bool], None]
 ) -> list[FileEntry]:
     """Let actors label the parts of the latents that are missing in ``work``."""
-    (work / "parts").mkdir(parents=True, exist_ok=True)
     kwargs = {
         "generator": params.generator.weights,
         "labeler": params.labeler.weights,
         "attributes": params.labeler.attributes,
         "latents": str(LATENTS),
-        "work": str(work),
+        "work": work.place,
         **asdict(params.label),
     }
     with connect(params.cluster):
@@ -212,15 +230,23 @@ def _w_dim(manifest: Manifest) -> int:
     return int(manifest.schema["w"].rpartition("[")[2].rstrip("]"))
 
 
-def _seal(work: Path, name: str) -> Path:
+def _seal(name: str) -> str:
     """The file that says that a part is finished, and holds its manifest entry."""
-    return work / "seals" / f"{name}.json"
+    return f"seals/{name}.json"
 
 
-def _finished(work: Path, name: str) -> FileEntry | None:
-    """The entry of a part that an earlier run has finished, when its bytes are still those."""
-    try:
-        entry = FileEntry(**json.loads(_seal(work, name).read_text()))
-        return entry if sha256(work / "parts" / name) == entry.sha256 else None
-    except (FileNotFoundError, TypeError, ValueError):
-        return None
+def _finished(work: Storage, names: Sequence[str]) -> list[FileEntry]:
+    """The entries of the parts that an earlier run has finished, and whose bytes are still there."""
+
+    def look(name: str) -> FileEntry | None:
+        try:
+            entry = FileEntry(**json.loads(work.read(_seal(name))))
+            parts = work.child("parts")
+            if work.elsewhere:  # nobody edits there; to read all again would take as long as labelling
+                return entry if parts.has(name, entry.size) else None
+            return entry if hashlib.sha256(parts.read(name)).hexdigest() == entry.sha256 else None
+        except (FileNotFoundError, TypeError, ValueError):
+            return None
+
+    with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
+        return [entry for entry in pool.map(look, names) if entry]

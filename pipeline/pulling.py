@@ -2,8 +2,8 @@
 
 The arithmetic is :mod:`pipeline.generators.pullback`'s. A shard is a range of styles; its latents and its
 image noise depend on the seed and the row alone, and shards are summed in their order: the metric does not
-depend on the cluster. Finished shards wait in ``.work/pullback``, so that a run that was killed goes on from
-them; then all that is made of them appears as ``data/pullback`` in one step.
+depend on the cluster. Finished shards wait in ``.work/pullback``, or in ``cluster.storage``, so that a run
+that was killed goes on from them; then all that is made of them appears as ``data/pullback`` in one step.
 """
 
 from __future__ import annotations
@@ -12,16 +12,14 @@ __all__ = ["TOLERANCE", "PullbackActor", "estimate_metric"]
 
 import csv
 import io
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from pipeline.cluster import connect, map_shards
@@ -42,8 +40,9 @@ from pipeline.generators.pullback import (
 from pipeline.generators.validity import FRACTIONS, image_changes, validity
 from pipeline.paths import PULLBACK
 from pipeline.sampling import draw_styles
-from pipeline.scratch import code_digest, work_folder
-from pipeline.weights import weights_digest, write_atomic
+from pipeline.scratch import code_digest, work_folder, work_storage
+from pipeline.storage import Storage
+from pipeline.weights import weights_digest
 
 TOLERANCE = 0.05
 """The spectrum counts as stable when its leading eigenvalues move by less than this on average."""
@@ -66,7 +65,7 @@ class PullbackActor:
         batch_size: styles at once.
         noises: products for each style.
         per_layer: whether products are with respect to per-layer styles.
-        work: where the shards go.
+        work: where the shards go, a folder or the URI of a storage.
         device: where torch computes.
     """
 
@@ -86,7 +85,7 @@ class PullbackActor:
         self.synthesize = self.generator.prepare()
         self.seed, self.truncation_psi, self.class_label = seed, truncation_psi, class_label
         self.batch_size, self.noises, self.per_layer = batch_size, noises, per_layer
-        self.work, self.device = Path(work), device
+        self.work, self.device = Storage(work), device
 
     def __call__(self, shard: Mapping[str, Any]) -> dict[str, Any]:
         """Write the products of the styles ``first`` to ``stop``, and a few checks, to the file ``name``."""
@@ -95,7 +94,7 @@ class PullbackActor:
         steps, changes = (torch.cat(parts) for parts in zip(*checked, strict=True))
         products = torch.cat([self._products(batch) for batch in self._batches(ids)])
         tensors = {"products": products, "steps": steps, "changes": changes}
-        write_atomic(self.work / shard["name"], save(tensors))
+        self.work.write(shard["name"], save(tensors))
         return {"count": len(products)}
 
     def _batches(self, ids: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -138,13 +137,14 @@ def estimate_metric(
     asked, generator = params.pullback, params.generator.weights
     origin = _origin(params)
     shards = _shards(asked)
-    work = work_folder("pullback", origin | {"batch": asked.batch_size, "code": code_digest(*CODE)})
-    missing = [shard for shard in shards if not (work / shard["name"]).is_file()]
+    folder = work_folder("pullback", origin | {"batch": asked.batch_size, "code": code_digest(*CODE)})
+    work = work_storage(params.cluster.storage, folder)
+    missing = [shard for shard in shards if not work.has(shard["name"])]
     on_products(asked.noises * sum(s["stop"] - s["first"] for s in shards if s not in missing), True)
     if missing:
         _fill(params, work, missing, on_products)
     pixels = 3 * load_generator(generator).img_resolution ** 2
-    sums = _add_up([work / shard["name"] for shard in shards], pixels, asked.per_layer)
+    sums = _add_up(work, [shard["name"] for shard in shards], pixels, asked.per_layer)
     if not np.isfinite(trace_of(sums.metric)):
         raise PipelineError(
             f"expected finite gradients, got NaN or infinity, of the generator in {generator}"
@@ -155,7 +155,7 @@ def estimate_metric(
         (folder / CONVERGENCE).write_text(_csv(report["convergence"]))
         if sums.layers:
             save_layer_metrics(folder, [truncate(layer, LAYER_RANK) for layer in sums.layers])
-    shutil.rmtree(work)
+    work.delete()
     return report
 
 
@@ -179,7 +179,10 @@ def _shards(asked: PullbackParams) -> list[dict[str, Any]]:
 
 
 def _fill(
-    params: Params, work: Path, missing: Sequence[Mapping[str, Any]], on_products: Callable[[int, bool], None]
+    params: Params,
+    work: Storage,
+    missing: Sequence[Mapping[str, Any]],
+    on_products: Callable[[int, bool], None],
 ) -> None:
     """Let actors make the shards that are missing in ``work``."""
     asked = params.pullback
@@ -191,7 +194,7 @@ def _fill(
         "batch_size": asked.batch_size,
         "noises": asked.noises,
         "per_layer": asked.per_layer,
-        "work": str(work),
+        "work": work.place,
     }
     with connect(params.cluster):
         map_shards(
@@ -224,14 +227,14 @@ class _Sums:
     changes: Tensor
 
 
-def _add_up(files: Sequence[Path], pixels: int, per_layer: bool) -> _Sums:
+def _add_up(work: Storage, files: Sequence[str], pixels: int, per_layer: bool) -> _Sums:
     """Add the shards in their order, one in memory at a time."""
     looks = {len(files) // part for part in PARTS}
     parts, checks, count = {}, [], 0
-    width = load_file(files[0])["products"].shape[1:]
+    width = load(work.read(files[0]))["products"].shape[1:]
     whole, layers = metric_sum(width[-1]), [metric_sum(width[-1]) for _ in range(width[0]) if per_layer]
     for index, file in enumerate(files, start=1):
-        shard = load_file(file)
+        shard = load(work.read(file))
         products = shard["products"].double()
         count += len(products)
         if per_layer:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["Actors", "ClusterParams", "Workers"]
+__all__ = ["Actors", "ClusterParams", "RuntimeEnv", "Workers"]
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import urlsplit
 
+from pipeline.errors import PipelineError
 from pipeline.sections import SectionError, require
+from pipeline.storage import refuse_place
 
 Auto = Literal["auto"]
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +62,34 @@ class Workers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeEnv:
+    """What Ray gives to the processes of a job; it shows all of it to whoever sees the cluster: no secrets.
+
+    Attributes:
+        pip: packages to install on the nodes.
+        env_vars: environment variables.
+        image_uri: a container image to run in.
+    """
+
+    pip: tuple[str, ...] = ()
+    env_vars: Mapping[str, str] = field(default_factory=dict)
+    image_uri: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterParams:
     """Where stages run and how wide; no stage depends on it, because it never changes a byte.
 
     Attributes:
-        address: ``local`` starts Ray here, ``auto`` finds a running one, ``host:port`` is a head node.
+        address: ``local`` starts Ray here, ``auto`` finds a running one, ``host:port`` is a head node, and
+            ``http://host:port`` the dashboard of a cluster to which each heavy stage is sent as a Ray job.
         connect_timeout: seconds until a cluster that does not answer is given up.
+        storage: the URI of a place that every node sees, such as ``s3://bucket/prefix`` or
+            ``file:///mnt/shared``, for what is in flight and for large results; ``None`` for the project's
+            folder, which every node then must see.
+        bring_home_mib: results of at most this size become files here; of larger ones the manifest, which
+            says where the parts are.
+        runtime_env: what a job needs on its nodes beside the code.
         label: actors of the label stage.
         pullback: actors of the pullback stage.
         evaluate: actors of the evaluate stage.
@@ -71,6 +98,9 @@ class ClusterParams:
 
     address: str = "local"
     connect_timeout: float = 20.0
+    storage: str | None = None
+    bring_home_mib: int = 1024
+    runtime_env: RuntimeEnv = field(default_factory=RuntimeEnv)
     label: Actors = field(default_factory=Actors)
     pullback: Actors = field(default_factory=Actors)
     evaluate: Actors = field(default_factory=Actors)
@@ -79,6 +109,43 @@ class ClusterParams:
     def __post_init__(self) -> None:
         """Check the address and the range."""
         require(self, "connect_timeout", above=0)
+        require(self, "bring_home_mib", at_least=0)
         host, _, port = self.address.rpartition(":")
-        if self.address not in ("local", "auto") and not (host and port.isdigit() and 0 < int(port) < 65536):
-            raise SectionError("address", f"expected 'local', 'auto' or 'host:port', got {self.address!r}")
+        known = self.address in ("local", "auto") or self.submits
+        if not known and not (host and port.isdigit() and 0 < int(port) < 65536):
+            raise SectionError(
+                "address",
+                f"expected 'local', 'auto', 'host:port' or 'http://host:port', got {self.address!r}",
+            )
+        if "@" in self.address:
+            raise SectionError("address", "expected no password in it: give RAY_AUTH_TOKEN or its file")
+        if self.address.startswith("http://") and urlsplit(self.address).hostname not in LOOPBACK:
+            raise SectionError(
+                "address",
+                f"expected https:// to another machine, got {self.address}: whoever listens on the way could "
+                "take the token and run code; use TLS, or a tunnel that ends at 127.0.0.1",
+            )
+        if self.submits and not self.storage:
+            raise SectionError(
+                "storage",
+                "expected a place that this machine and the cluster see, such as s3://bucket, got none",
+            )
+        if self.storage:
+            _check_storage(self.storage)
+
+    @property
+    def submits(self) -> bool:
+        """Whether heavy stages are sent away as Ray jobs."""
+        return self.address.startswith(("http://", "https://"))
+
+
+def _check_storage(uri: str) -> None:
+    """Refuse what is no URI of a storage."""
+    if "://" not in uri:
+        raise SectionError(
+            "storage", f"expected a URI such as s3://bucket or file:///mnt/shared, got {uri!r}"
+        )
+    try:
+        refuse_place(uri)
+    except PipelineError as error:
+        raise SectionError("storage", str(error)) from None

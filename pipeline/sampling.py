@@ -110,7 +110,7 @@ def sample_latents(
         for index, first in enumerate(range(0, params.count, params.shard_rows)):
             stop = min(first + params.shard_rows, params.count)
             w = style_vectors(generator, params.seed, first, stop, origin.truncation_psi, origin.class_label)
-            files.append(write_part(folder / part_name(index), latents_table(np.arange(first, stop), w)))
+            files.append(write_part(folder, part_name(index), latents_table(np.arange(first, stop), w)))
             on_rows(stop - first)
         made_with = {
             **provenance,

@@ -5,7 +5,7 @@ A stage that was killed finds its work by the same name; a stage with other para
 
 from __future__ import annotations
 
-__all__ = ["code_digest", "fingerprint", "work_folder"]
+__all__ = ["code_digest", "fingerprint", "work_folder", "work_storage"]
 
 import hashlib
 import json
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.paths import WORK
+from pipeline.storage import Storage
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -36,3 +37,8 @@ def fingerprint(facts: Mapping[str, Any]) -> str:
 def work_folder(stage: str, facts: Mapping[str, Any]) -> Path:
     """The folder of a stage's work that is determined by ``facts``; not made yet."""
     return WORK / stage / fingerprint(facts)
+
+
+def work_storage(place: str | None, folder: Path) -> Storage:
+    """The same folder where all nodes of a cluster see it: in ``cluster.storage``, or here without."""
+    return Storage(place).child(folder.relative_to(WORK).as_posix()) if place else Storage(folder)

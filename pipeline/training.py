@@ -12,7 +12,6 @@ __all__ = ["Trained", "train_editor"]
 import csv
 import io
 import json
-import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -29,6 +28,7 @@ from pipeline.generators.pullback import METRIC, REPORT
 from pipeline.mlflow_store import shown, store_of
 from pipeline.paths import LABELS, PULLBACK, WORK, editor_folder
 from pipeline.scratch import code_digest, fingerprint
+from pipeline.storage import Storage
 from pipeline.tracking import LiveRun
 from pipeline.weights import sha256, weights_digest, write_atomic
 
@@ -70,7 +70,10 @@ def train_editor(name: str, params: Params, on_epoch: Callable[[Row], None] = la
     labels = _labels_of(params)
     _check_metric(params)
     key = fingerprint(_facts(name, params, labels))
-    storage, run = (WORK / "train").absolute(), f"{name}-{key}"
+    run, scratch = f"{name}-{key}", (WORK / "train").absolute()
+    checkpoints = (
+        Storage(params.cluster.storage).child("train") if params.cluster.storage else Storage(scratch)
+    )
     store = store_of(params)
     live = (
         LiveRun(store, name, key) if hasattr(settings, "epochs") else None
@@ -95,12 +98,12 @@ def train_editor(name: str, params: Params, on_epoch: Callable[[Row], None] = la
             checkpoint_epochs=params.train.checkpoint_epochs,
             threads=max(1, int(resources.cpus)),
         )
-        lines = storage / f"{run}.jsonl"
+        lines = scratch / f"{run}.jsonl"
         failures = params.cluster.train.max_failures
-        outcome = _watch(lambda: run_job(job, run, storage, lines, resources, failures), lines, on_row)
+        outcome = _watch(lambda: run_job(job, run, checkpoints, lines, resources, failures), lines, on_row)
     run_id = live.close() if live else None
     _write(editor_folder(name), outcome, {"run_id": run_id, "tracking_uri": shown(store.uri)})
-    shutil.rmtree(storage / run, ignore_errors=True)
+    checkpoints.child(run).delete()
     lines.unlink(missing_ok=True)
     return Trained(editor_folder(name), outcome["history"])
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 __all__ = ["Job", "run_job"]
 
 import json
-import os
 import tempfile
 import time
 from dataclasses import dataclass
@@ -29,6 +28,8 @@ from pipeline.generators import load_generator
 from pipeline.generators.pullback import load_metric
 from pipeline.loop import Loop, peak_mib
 from pipeline.splits import read_split
+from pipeline.storage import Storage
+from pipeline.trees import enter
 from pipeline.weights import CONFIG, WEIGHTS
 
 STATE = "state.pt"
@@ -65,14 +66,14 @@ class Job:
 
 
 def run_job(
-    job: Job, name: str, storage: Path, progress: Path, resources: Fit, max_failures: int
+    job: Job, name: str, storage: Storage, progress: Path, resources: Fit, max_failures: int
 ) -> dict[str, Any]:
     """Train; what :func:`_train` returns on rank 0.
 
     Arguments:
         job: what to train.
         name: of the run; a run with the same name in the same storage is continued.
-        storage: where checkpoints go, a folder that all nodes see.
+        storage: where checkpoints go, which all nodes see.
         progress: a file of this node that gets a line of JSON for each epoch.
         resources: of the workers.
         max_failures: how many lost workers are replaced.
@@ -92,7 +93,8 @@ def run_job(
         ),
         run_config=ray.train.RunConfig(
             name=name,
-            storage_path=str(storage),
+            storage_path=storage.path(""),
+            storage_filesystem=storage.filesystem if storage.elsewhere else None,
             failure_config=ray.train.FailureConfig(max_failures=max_failures),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
             callbacks=[EpochLines(progress)],  # type: ignore[list-item]
@@ -143,7 +145,7 @@ def _work(config: dict[str, Any]) -> dict[str, Any]:
 
 def _train(job: Job) -> dict[str, Any]:
     """Build, train, and give the files of the editor, the history and how it went."""
-    os.chdir(job.folder)
+    enter(job.folder)
     context, device = ray.train.get_context(), ray.train.torch.get_device()
     torch.set_num_threads(job.threads)
     torch.backends.cudnn.deterministic = True

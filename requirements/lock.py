@@ -1,4 +1,4 @@
-"""Write ``lock.txt``, ``lock-extras.txt`` and ``lock-dev.txt``: the exact versions of this environment.
+"""Write ``lock.txt`` and the other locks on top of it: the exact versions of this environment.
 
 Only what ``pyproject.toml`` asks for and what that needs in turn is written, so that a stray package stays
 out. A local build tag such as ``+cpu`` is left out: any build of the same version satisfies the lock.
@@ -40,23 +40,23 @@ def closure(wanted: list[str]) -> dict[str, str]:
     return {name: version for name, version in sorted(versions.items()) if name != "setuptools"}
 
 
-def write(name: str, wanted: list[str], base: str | None, known: dict[str, str]) -> dict[str, str]:
-    """Lock ``wanted``, one ``name==version`` a line, on top of the file ``base`` that holds ``known``."""
+def write(name: str, wanted: list[str], bases: tuple[str, ...], known: dict[str, str]) -> dict[str, str]:
+    """Lock ``wanted``, one ``name==version`` a line, on top of the files ``bases`` that hold ``known``."""
     versions = known | closure(wanted)
     lines = [f"{package}=={version}\n" for package, version in versions.items() if package not in known]
-    (HERE / name).write_text(NOTE + (f"-r {base}\n" if base else "") + "".join(lines))
+    (HERE / name).write_text(NOTE + "".join(f"-r {base}\n" for base in bases) + "".join(lines))
     return versions
 
 
 def main() -> None:
-    """Write the files beside this one, each on top of the one before."""
+    """Write the files beside this one."""
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]
-    dev, *extras = (
-        project["optional-dependencies"].pop(name) for name in ("dev", "onnx", "huggingface", "timm")
-    )
-    known = write("lock.txt", project["dependencies"], None, {})
-    known = write("lock-extras.txt", sum(extras, []), "lock.txt", known)
-    write("lock-dev.txt", dev, "lock-extras.txt", known)
+    optional = project["optional-dependencies"]
+    readers = sum((optional[name] for name in ("onnx", "huggingface", "timm")), [])
+    base = write("lock.txt", project["dependencies"], (), {})
+    nodes = write("lock-cluster.txt", optional["cluster"], ("lock.txt",), base)
+    extras = write("lock-extras.txt", readers, ("lock.txt",), base)
+    write("lock-dev.txt", optional["dev"], ("lock-extras.txt", "lock-cluster.txt"), extras | nodes)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,12 @@ from pipeline import console
 from pipeline.cluster import run_and_exit
 from pipeline.config import load_params
 from pipeline.evaluation import evaluate
+from pipeline.jobs.submitting import runs_as_job
 from pipeline.paths import report_folder
 
 
 @console.run_stage
+@runs_as_job("evaluate")
 def main(editor: str) -> None:
     """Run the stage in the project's root for one editor of ``params.yaml``."""
     params = load_params()

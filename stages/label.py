@@ -7,11 +7,13 @@ __all__ = ["main"]
 from pipeline import console
 from pipeline.cluster import run_and_exit
 from pipeline.config import load_params
+from pipeline.jobs.submitting import runs_as_job
 from pipeline.labelling import doubts_about_labels, label_latents
 from pipeline.paths import LABELS
 
 
 @console.run_stage
+@runs_as_job("label")
 def main() -> None:
     """Run the stage in the project's root."""
     params = load_params()

@@ -12,11 +12,13 @@ from pipeline import console
 from pipeline.cluster import run_and_exit
 from pipeline.config import load_params
 from pipeline.generators.validity import valid_up_to
+from pipeline.jobs.submitting import runs_as_job
 from pipeline.paths import PULLBACK
 from pipeline.pulling import TOLERANCE, estimate_metric
 
 
 @console.run_stage
+@runs_as_job("pullback")
 def main() -> None:
     """Run the stage in the project's root."""
     params = load_params()

@@ -9,10 +9,12 @@ import sys
 from pipeline import console
 from pipeline.cluster import run_and_exit
 from pipeline.config import load_params
+from pipeline.jobs.submitting import runs_as_job
 from pipeline.training import train_editor
 
 
 @console.run_stage
+@runs_as_job("train")
 def main(editor: str) -> None:
     """Run the stage in the project's root for one editor of ``params.yaml``."""
     params = load_params()

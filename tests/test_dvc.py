@@ -21,7 +21,7 @@ FOLDER = ROOT / "comparisons/peers"
 PEERS: dict[str, dict[str, Any]] = yaml.safe_load((FOLDER / "dvc.yaml").read_text())["stages"]
 
 # Modules that never change what a stage makes: how parameters are read (their values are dependencies), what
-# people see, where stages run.
+# people see, where stages run and files lie.
 BESIDE = {
     f"pipeline/{name}.py"
     for name in (
@@ -33,13 +33,20 @@ BESIDE = {
         "editors/peer_settings",
         "editors/settings",
         "errors",
+        "jobs/__init__",
+        "jobs/running",
+        "jobs/submitting",
+        "jobs/watching",
         "local_head",
         "mlflow_store",
         "paths",
+        "placement",
         "reporting",
         "resources",
         "sections",
+        "storage",
         "tracking",
+        "trees",
     )
 }
 # Read as files rather than imported.

@@ -23,6 +23,7 @@ UPPER = {
     "workers",
     "evaluation",
     "elsewhere",
+    "jobs",
     "__main__",
     "cli",
 } | {

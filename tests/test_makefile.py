@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
-LOCKS = ("requirements/lock.txt", "requirements/lock-extras.txt", "requirements/lock-dev.txt")
+LOCKS = tuple(f"requirements/{name}.txt" for name in ("lock", "lock-cluster", "lock-extras", "lock-dev"))
 EXTRAS = ("onnx", "huggingface", "timm")
 
 
@@ -105,13 +105,14 @@ def test_help_names_every_command(checkout):
 def test_the_lock_holds_every_direct_dependency_within_its_range():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     optional = project["optional-dependencies"]
-    groups = [project["dependencies"], [text for name in EXTRAS for text in optional[name]], optional["dev"]]
+    extras = [text for name in EXTRAS for text in optional[name]]
+    groups = [project["dependencies"], optional["cluster"], extras, optional["dev"]]
     locked: dict[str, str] = {}
     for name, group in zip(LOCKS, groups, strict=True):
         locked |= pins(name)
         for requirement in map(Requirement, group):
             assert locked[canonicalize_name(requirement.name)] in requirement.specifier, requirement
-    assert optional.keys() == {*EXTRAS, "dev"}
+    assert optional.keys() == {*EXTRAS, "cluster", "dev"}
 
 
 def test_extras_come_on_top_of_the_lock_and_torchvision_from_where_torch_does(checkout):

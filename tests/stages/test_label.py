@@ -128,6 +128,26 @@ def test_only_what_is_missing_is_labelled(project, monkeypatch):
     assert not list(Path(".work/label").iterdir())
 
 
+def test_with_a_storage_the_parts_stay_there_and_the_manifest_says_where(project, monkeypatch, tmp_path):
+    fill_labels()
+    expected, rows = contents(), read_table(LABELS)
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["cluster"]["storage"] = f"file://{tmp_path}/storage"
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+    assert label.main() == 0
+    assert list(contents()) == ["manifest.json"]
+    assert read_manifest(LABELS).here().to_bytes() == expected["manifest.json"]
+    assert read_table(LABELS).equals(rows)
+    (there,) = (tmp_path / "storage/label").glob("*/parts")
+    assert {path.name for path in there.iterdir()} == set(expected)
+
+    (there / "part-00002.parquet").unlink()
+    project.clear()
+    assert label.main() == 0
+    assert project == ["part-00002.parquet"]
+
+
 def refused(capsys, *texts: str) -> None:
     """The stage fails with one line that holds the texts, and the labels that are there stay as they were."""
     before = contents() if LABELS.exists() else None

@@ -69,7 +69,7 @@ def project(tmp_path, monkeypatch, migrated):
     rng = np.random.default_rng(0)
     latents = latents_table(np.arange(ROWS), rng.normal(size=(ROWS, 16)))
     table = attach_labels(latents, rng.normal(size=(ROWS, 3)), COLUMNS)
-    entry = write_part(Path("data/labels") / part_name(0), table)
+    entry = write_part(Path("data/labels"), part_name(0), table)
     write_manifest("data/labels", labels_schema(16, COLUMNS), [entry], {"generator": "tiny"})
     for seed, name in enumerate(("styleae", "interfacegan")):
         write_editor(name, seed, 0.5)

@@ -1,0 +1,1 @@
+"""Heavy stages as Ray jobs: submitting and watching them here, running them on the cluster."""

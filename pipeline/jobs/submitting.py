@@ -1,0 +1,146 @@
+"""Sending a stage to a cluster: its files by way of the storage, its code by the Ray Jobs API.
+
+A job's id holds all that determines what it makes. Whoever runs the same stage again, after a lost connection
+or on another machine, finds the job by it, and goes on watching instead of starting a second one.
+"""
+
+from __future__ import annotations
+
+__all__ = ["runs_as_job", "submit_stage"]
+
+import functools
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import yaml
+
+from pipeline import console
+from pipeline.config import Params, load_params
+from pipeline.data import new_folder
+from pipeline.jobs.running import COMMAND, bring_home, is_done
+from pipeline.jobs.watching import Cluster
+from pipeline.paths import PARAMS
+from pipeline.placement import STAGES, Stage
+from pipeline.provenance import COMMIT_VARIABLE, git_tags
+from pipeline.scratch import code_digest, fingerprint
+from pipeline.storage import Storage
+from pipeline.trees import TREE_VARIABLE, Tree
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = ("pipeline", "stages")
+VERBOSE_VARIABLE = "PIPELINE_VERBOSE"
+
+
+def runs_as_job(stage: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A stage's function that sends itself to the cluster when ``cluster.address`` is a dashboard's.
+
+    Arguments:
+        stage: its name in :data:`pipeline.placement.STAGES`.
+    """
+
+    def wrap(main: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(main)
+        def run(*arguments: str) -> None:
+            params = load_params()
+            if params.cluster.submits:
+                for name in arguments:
+                    params.editor_settings(name)  # a misspelt name is refused before anything is sent
+                submit_stage(stage, arguments, params)
+            else:
+                main(*arguments)
+
+        return run
+
+    return wrap
+
+
+def submit_stage(name: str, arguments: tuple[str, ...], params: Params) -> None:
+    """Run a stage on the cluster, show what it says, and put what it made where it would be made here.
+
+    Arguments:
+        name: of the stage.
+        arguments: of the stage, such as the editor.
+        params: all parameters; ``cluster.address`` is a dashboard, ``cluster.storage`` a place that both see.
+
+    Raises:
+        PipelineError: when the cluster or the storage does not answer, and with the job's own last line when
+            the job fails; what the job has finished is kept for the next one.
+        KeyboardInterrupt: after the job has been stopped, for a Ctrl-C and for SIGTERM.
+    """
+    stage, storage = STAGES[name], Storage(params.cluster.storage or "")
+    tree = _send(stage, arguments, params, storage)
+    job = (
+        f"styleae-{name}-{fingerprint({'tree': tree, 'command': [name, *arguments], 'code': _code_digest()})}"
+    )
+    if not is_done(storage, job):
+        cluster = Cluster(params.cluster.address, params.cluster.connect_timeout)
+        with _interrupted_by_sigterm(), _package() as code:
+            environment = _runtime_env(params, storage.uri(tree), code)
+            cluster.run(job, [*COMMAND, storage.uri(tree), job, name, *arguments], environment)
+    made = stage.makes(*arguments)
+    with new_folder(made) as folder:
+        bring_home(storage, job, made, folder, params.cluster.bring_home_mib * 2**20)
+    console.result(f"brought home as {made}")
+
+
+def _send(stage: Stage, arguments: tuple[str, ...], params: Params, storage: Storage) -> str:
+    """Put what the stage reads into the storage; the name of the list."""
+    with console.progress(None, "files") as bar:
+        extra = {str(PARAMS): _params_there()}
+        return Tree.send(storage, stage.reads(params, *arguments), extra, bar.advance)
+
+
+@contextmanager
+def _package() -> Iterator[str]:
+    """A folder with the code, and nothing else."""
+    with tempfile.TemporaryDirectory(prefix="styleae-code-") as folder:
+        for name in CODE:
+            shutil.copytree(ROOT / name, Path(folder) / name, ignore=shutil.ignore_patterns("__pycache__"))
+        yield folder
+
+
+def _params_there() -> bytes:
+    """``params.yaml`` as the job reads it: the cluster is the one that it finds itself in."""
+    content = yaml.safe_load(PARAMS.read_text())
+    for name in ("connect_timeout", "bring_home_mib", "runtime_env"):  # of this side alone
+        content["cluster"].pop(name, None)
+    content["cluster"]["address"] = "auto"
+    return yaml.safe_dump(content).encode()
+
+
+def _runtime_env(params: Params, tree: str, code: str) -> dict[str, Any]:
+    """What the job's processes get: the code alone, and what says where it comes from."""
+    asked = {key: value for key, value in asdict(params.cluster.runtime_env).items() if value}
+    variables = {
+        TREE_VARIABLE: tree,
+        COMMIT_VARIABLE: git_tags().get("mlflow.source.git.commit", ""),
+        VERBOSE_VARIABLE: os.environ.get(VERBOSE_VARIABLE, "0"),
+    }
+    return {**asked, "working_dir": code, "env_vars": {**asked.get("env_vars", {}), **variables}}
+
+
+def _code_digest() -> str:
+    """Of the package, all of which is shipped."""
+    return code_digest(*sorted(path.stem for path in (ROOT / "pipeline").iterdir()))
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """SIGTERM as a Ctrl-C, so that the job is stopped for both."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,165 @@
+"""Stages on a cluster that shares no folder with this machine: the bytes are those of a run here."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import pytest
+import yaml
+from pyarrow.fs import FileSelector
+
+from pipeline.data import read_manifest, read_table
+from pipeline.editors import load_editor
+from pipeline.storage import Storage
+from pipeline.weights import load_weights, save_weights
+from tests.jobs.conftest import SECRETS
+from tests.tiny import (
+    fill_labels,
+    fill_latents,
+    fill_metric,
+    make_tiny_project,
+    run_stage,
+    stage_command,
+    stage_environment,
+)
+
+LABELS = Path("data/labels")
+MANY = {"sample.count": 300, "sample.shard_rows": 5}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch, remote):
+    """A tiny project whose heavy stages go to the cluster."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    make_tiny_project(tmp_path, {"cluster": remote.cluster()})
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def expected_labels() -> dict[str, bytes]:
+    """What labelling here gives, which is then out of the way."""
+    fill_labels()
+    expected = contents(LABELS)
+    LABELS.rename("expected")
+    return expected
+
+
+def change(section: str, **values: object) -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params[section] |= values
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+def stored(storage: Storage) -> dict[str, bytes]:
+    files = storage.filesystem.get_file_info(FileSelector(storage.path(""), recursive=True))
+    return {file.path: storage.filesystem.open_input_file(file.path).read() for file in files if file.is_file}
+
+
+def test_both_nodes_make_the_labels_that_are_made_here(project, remote):
+    make_tiny_project(project, {"cluster": remote.cluster(), **MANY})
+    expected = expected_labels()
+    run = run_stage(project, "label", **remote.environment)
+    assert run.returncode == 0 and run.stderr == "", run.stdout + run.stderr
+    assert contents(LABELS) == expected
+    assert "▸ label" in run.stdout and "/300 rows" in run.stdout
+    assert all(
+        list(remote.folder.glob(f"{node}/styleae-trees-*/*/params.yaml")) for node in ("head", "worker")
+    )
+
+    # Large results stay where they are, and are read from there; what was made is not made again.
+    change("cluster", bring_home_mib=0)
+    again = run_stage(project, "label", **remote.environment)
+    assert again.returncode == 0 and "submitted" not in again.stdout, again.stdout + again.stderr
+    assert list(contents(LABELS)) == ["manifest.json"]
+    assert read_manifest(LABELS).here().to_bytes() == expected["manifest.json"]
+    assert read_table(LABELS).equals(read_table("expected"))
+
+    # Whoever sees the project, the bucket or the log of a node sees no secret.
+    written = {str(path): path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    logs = {str(path): path.read_bytes() for path in remote.folder.glob("ray/session_latest/logs/**/*.*")}
+    everything = {**written, **logs, **stored(Storage(remote.storage)), "said": run.stdout.encode()}
+    hidden = [remote.environment["RAY_AUTH_TOKEN"].encode(), SECRETS["AWS_SECRET_ACCESS_KEY"].encode()]
+    assert len(logs) > 10
+    assert [name for name, content in everything.items() if any(secret in content for secret in hidden)] == []
+
+
+def test_a_job_is_stopped_with_its_stage_and_found_again_when_the_stage_is_lost(project, remote):
+    make_tiny_project(project, {"cluster": remote.cluster(), **MANY, "sample.seed": 1})
+    expected = expected_labels()
+
+    def start():
+        environment = stage_environment(**remote.environment)
+        return subprocess.Popen(stage_command("label"), env=environment, stdout=subprocess.PIPE, text=True)
+
+    with start() as stopped:
+        first = job_of(stopped)
+        stopped.send_signal(signal.SIGTERM)
+        stopped.communicate(timeout=120)
+    assert stopped.returncode == 130
+    assert statuses(remote)[first] == "STOPPED"
+    assert not LABELS.exists()
+
+    with start() as lost:
+        second = job_of(lost)
+        lost.kill()
+    again = run_stage(project, "label", **remote.environment)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert f"{second} runs already" in again.stdout and "submitted" not in again.stdout
+    assert contents(LABELS) == expected
+    assert {first.rpartition(".")[0], second.rpartition(".")[0]} == {second.removesuffix(".2")}
+
+
+def job_of(run: subprocess.Popen[str]) -> str:
+    """The job of a stage, when it has submitted one."""
+    return next(line for line in iter(run.stdout.readline, "") if "submitted" in line).split()[-1]
+
+
+def statuses(remote) -> dict[str, str]:
+    request = urllib.request.Request(
+        f"{remote.address}/api/jobs/",
+        headers={"Authorization": f"Bearer {remote.environment['RAY_AUTH_TOKEN']}"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return {job["submission_id"]: job["status"] for job in json.load(answer)}
+
+
+def test_an_editor_is_trained_and_evaluated_there(project, remote):
+    fill_labels()
+    fill_metric()
+    for stage in ("train", "evaluate"):
+        run = run_stage(project, stage, "styleae", **remote.environment)
+        assert run.returncode == 0 and run.stderr == "", run.stdout + run.stderr
+    assert load_editor("models/styleae").columns == tuple(read_manifest(LABELS).provenance["columns"])
+    assert json.loads(Path("reports/styleae/metrics.json").read_text())["count"] == 4
+    assert Path("reports/styleae/explorer.html").is_file()
+
+
+def test_the_last_line_is_the_jobs_own_error(project, remote):
+    weights = load_weights("models/tiny/labeler")
+    broken = {**weights.tensors, "scale": weights.tensors["scale"] * float("nan")}
+    save_weights("models/tiny/labeler", broken, weights.config)
+    fill_latents()
+    run = run_stage(project, "label", **remote.environment)
+    assert run.returncode == 1
+    assert run.stderr.startswith("error: expected finite numbers for the labels")
+    assert run.stderr.count("\n") == 1 and "error:" not in run.stdout
+    assert not LABELS.exists()
+
+
+@pytest.mark.parametrize("token", ["wrong" * 8, ""])
+def test_who_has_not_the_token_is_told_what_to_do_and_sends_nothing(project, remote, token, tmp_path):
+    fill_latents()
+    run = run_stage(
+        project, "label", **{**remote.environment, "RAY_AUTH_TOKEN": token, "HOME": str(tmp_path)}
+    )
+    assert run.returncode == 1
+    assert "RAY_AUTH_TOKEN_PATH" in run.stderr and run.stderr.count("\n") == 1, run.stderr

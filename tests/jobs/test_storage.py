@@ -1,0 +1,105 @@
+"""One face for folders and object stores; the object store here is a real S3 protocol server."""
+
+from __future__ import annotations
+
+import doctest
+import os
+import threading
+import time
+
+import pytest
+
+import pipeline.storage
+from pipeline.errors import PipelineError
+from pipeline.storage import Storage, read_uri
+from tests.jobs.conftest import BUCKET, SECRETS, make_bucket, s3_server
+from tests.jobs.ports import free_port
+
+LARGE = 30 * 2**20  # goes up in parts
+
+
+@pytest.fixture(params=["folder", "file", "s3"])
+def storage(request, tmp_path, monkeypatch):
+    if request.param == "folder":
+        return Storage(tmp_path / "storage")
+    if request.param == "file":
+        return Storage(f"file://{tmp_path}/storage")
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    return Storage(request.getfixturevalue("bucket")).child(tmp_path.name)
+
+
+def test_a_file_is_what_was_written_last(storage):
+    assert not storage.has("a/b")
+    with pytest.raises(FileNotFoundError):
+        storage.read("a/b")
+    storage.write("a/b", b"first")
+    storage.write("a/b", b"second")
+    assert storage.read("a/b") == b"second"
+    assert storage.child("a").read("b") == b"second"
+    assert read_uri(storage.uri("a/b")) == b"second"
+    assert storage.has("a/b") and storage.has("a/b", 6) and not storage.has("a/b", 5)
+
+
+def test_nothing_is_left_of_what_is_deleted(storage):
+    storage.write("a/b", b"1")
+    storage.write("c", b"2")
+    storage.child("a").delete()
+    storage.child("a").delete()
+    assert not storage.has("a/b") and storage.has("c")
+
+
+def test_a_large_file_arrives_whole(storage):
+    content = os.urandom(LARGE)
+    storage.write("large", content)
+    assert storage.read("large") == content
+
+
+def test_only_uris_are_elsewhere(tmp_path):
+    assert not Storage(tmp_path).elsewhere
+    assert Storage(f"file://{tmp_path}").elsewhere
+
+
+@pytest.mark.parametrize(
+    ("place", "said"), [("ftp://host/x", "s3.*ftp://"), ("s3://key:word@bucket/x", "without a user")]
+)
+def test_a_uri_that_is_none_or_holds_a_secret_is_refused(place, said):
+    with pytest.raises(PipelineError, match=said) as refused:
+        Storage(place)
+    assert "word@" not in str(refused.value)
+
+
+def test_a_store_that_is_away_for_a_while_is_waited_for(monkeypatch):
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    port = free_port()
+    storage = Storage(f"s3://{BUCKET}/x?scheme=http&endpoint_override=127.0.0.1:{port}")
+    monkeypatch.setattr(pipeline.storage, "FINAL", ())  # the bucket comes a moment after its server
+    writing = threading.Thread(target=storage.write, args=("a", b"late"))
+    writing.start()
+    time.sleep(1)
+    with s3_server(port):
+        make_bucket(port)
+        writing.join()
+        assert storage.read("a") == b"late"
+
+
+def test_a_store_that_stays_away_is_one_line(monkeypatch):
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(pipeline.storage, "PATIENCE", 0.5)
+    with pytest.raises(PipelineError, match="nothing is lost, run the same command again"):
+        Storage(f"s3://{BUCKET}/x?scheme=http&endpoint_override=127.0.0.1:{free_port()}").read("a")
+
+
+def test_a_bucket_that_is_not_there_is_not_waited_for(bucket, monkeypatch):
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    started = time.monotonic()
+    with pytest.raises(PipelineError, match="expected a store that answers"):
+        Storage(bucket.replace(BUCKET, "another")).write("a", b"1")
+    assert time.monotonic() - started < pipeline.storage.PATIENCE
+
+
+def test_the_example_of_the_docstring_holds():
+    assert doctest.testmod(pipeline.storage).failed == 0
