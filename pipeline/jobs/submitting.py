@@ -77,9 +77,8 @@ def submit_stage(name: str, arguments: tuple[str, ...], params: Params) -> None:
     """
     stage, storage = STAGES[name], Storage(params.cluster.storage or "")
     tree = _send(stage, arguments, params, storage)
-    job = (
-        f"styleae-{name}-{fingerprint({'tree': tree, 'command': [name, *arguments], 'code': _code_digest()})}"
-    )
+    facts = {"tree": tree, "command": [name, *arguments], "code": _code_digest()}
+    job = f"styleae-{name}-{fingerprint(facts)}"
     if not is_done(storage, job):
         cluster = Cluster(params.cluster.address, params.cluster.connect_timeout)
         with _interrupted_by_sigterm(), _package() as code:

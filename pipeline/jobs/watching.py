@@ -52,11 +52,14 @@ class Cluster:
         Raises:
             PipelineError: when it fails or is stopped, or the cluster is gone.
         """
-        earlier = [name for name in self._statuses() if name.rpartition(".")[0] == job]
-        attempt = max(earlier, key=lambda name: int(name.rpartition(".")[2]), default=f"{job}.0")
-        status = self._statuses().get(attempt)
-        runs = status is not None and not status.is_terminal()
-        attempt = attempt if runs else f"{job}.{int(attempt.rpartition('.')[2]) + 1}"
+        attempts = {
+            int(name.rpartition(".")[2]): status
+            for name, status in self._statuses().items()
+            if name.rpartition(".")[0] == job
+        }
+        last = max(attempts, default=0)
+        runs = last in attempts and not attempts[last].is_terminal()
+        attempt = f"{job}.{last if runs else last + 1}"
         try:
             if runs:
                 console.result(f"{attempt} runs already: watching it")
@@ -78,8 +81,8 @@ class Cluster:
         console.result(f"submitted {job}")
 
     def _watch(self, job: str) -> None:
-        """Print what a job says until it has ended."""
-        started, printed, last = time.monotonic(), 0, ""
+        """Print what a job says until it has ended; an error that nothing follows is raised instead."""
+        started, printed, error = time.monotonic(), 0, ""
         while True:
             status = self._statuses().get(job)  # before the log, which is whole then if it has ended
             if status is None:
@@ -91,9 +94,12 @@ class Cluster:
             ended = status.is_terminal()
             whole = len(log) if ended else log.rfind("\n") + 1
             for line in log[printed:whole].splitlines():
-                if line.startswith(ERROR) and status.value == "FAILED":
-                    last = line.removeprefix(ERROR)
-                elif not OWN_LINES.match(line):
+                if OWN_LINES.match(line):
+                    continue
+                if error:
+                    console.plain(error)
+                error = line if line.startswith(ERROR) else ""
+                if not error:
                     console.plain(line)
             printed = whole
             if ended:
@@ -102,7 +108,8 @@ class Cluster:
         if status.value != "SUCCEEDED":
             info = self._ask(lambda: self.client.get_job_info(job))
             reason = " ".join((info.message or status.value).split())[:300]
-            raise PipelineError(last or f"expected a job that ends, got {reason!r}, of {job}: run it again")
+            ending = f"expected a job that ends, got {reason!r}, of {job}: run the same command again"
+            raise PipelineError(error.removeprefix(ERROR) or ending)
 
     def _stop(self, job: str) -> None:
         """Stop a job, if it has been submitted, and wait until it has."""
