@@ -83,6 +83,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--folder", default="peers", metavar="NAME", help="run in comparisons/NAME (default: peers)"
     )
+    command = _add(commands, "clean", _clean, "show what interrupted runs have left on this machine")
+    command.add_argument("--yes", action="store_true", help="remove it")
     command = _add(commands, "compose", _compose, "write params.yaml from conf/")
     command.add_argument(
         "overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides, such as sample.count=2000"
@@ -159,6 +161,12 @@ def _repro(arguments: argparse.Namespace) -> None:
     from pipeline.cli.repro import repro
 
     repro(arguments.targets, force=arguments.force)
+
+
+def _clean(arguments: argparse.Namespace) -> None:
+    from pipeline.cli.clean import clean
+
+    clean(remove=arguments.yes)
 
 
 def _edit(arguments: argparse.Namespace) -> None:

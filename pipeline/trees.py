@@ -7,7 +7,7 @@ of a data folder a tree holds the manifest alone, which says where each part is.
 
 from __future__ import annotations
 
-__all__ = ["AT_ONCE", "TREE_VARIABLE", "Tree", "enter", "unpack"]
+__all__ = ["AT_ONCE", "TREE_VARIABLE", "Tree", "enter", "home_of_trees", "unpack"]
 
 import fcntl
 import hashlib
@@ -28,6 +28,7 @@ TREE_VARIABLE = "PIPELINE_TREE"
 """Names the tree that the processes of a Ray job work in: the URI of its list."""
 
 AT_ONCE = 16  # files on their way
+UNPACKED = ".unpacked"  # in a tree that is whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,14 +141,15 @@ def unpack(uri: str) -> Path:
     place, _, query = uri.partition("?")
     place, _, name = place.rpartition("/trees/")
     storage, digest = Storage(place + (f"?{query}" if query else "")), name.removesuffix(".json")
-    folder, unpacked = _home() / digest, _home() / f"{digest}.unpacked"
-    with open(_home() / f"{digest}.lock", "w") as lock:
+    home = home_of_trees()
+    folder, unpacked = home / digest, home / digest / UNPACKED
+    with open(home / f"{digest}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         tree = Tree.read(storage, f"trees/{name}")
         if not unpacked.exists():
             tree.fetch(storage, folder)
             (folder / tree.folder).mkdir(parents=True, exist_ok=True)
-            unpacked.touch()
+            unpacked.touch()  # last
     return folder / tree.folder
 
 
@@ -212,7 +214,7 @@ def _key(digest: str) -> str:
     return f"files/{digest}"
 
 
-def _home() -> Path:
+def home_of_trees() -> Path:
     """This user's folder of trees on this machine, which no other user can write to.
 
     Raises:

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -40,6 +41,12 @@ def test_files_arrive_as_they_were_sent(storage, project):
     assert (there / "extra/note").read_bytes() == b"hello"
     assert (there / "params.yaml").read_bytes() == Path("params.yaml").read_bytes()
     assert weights_digest(there / "models/tiny/generator") == weights_digest("models/tiny/generator")
+
+
+def test_a_tree_that_was_removed_is_unpacked_again(storage, project):
+    name = Tree.send(storage, ["params.yaml"])
+    shutil.rmtree(unpack(storage.uri(name)))
+    assert (unpack(storage.uri(name)) / "params.yaml").is_file()
 
 
 def test_what_is_in_the_storage_is_not_sent_again(storage, project, monkeypatch):
