@@ -101,7 +101,7 @@ def bucket():
         yield f"s3://{BUCKET}/project?scheme=http&endpoint_override=127.0.0.1:{port}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def remote(bucket):
     """The cluster; its second node has folders of its own in the place of the first one's."""
     token = secrets.token_hex(32)
