@@ -9,9 +9,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
+
+from pipeline.interrupts import terminate_like_interrupt
 
 # How long a stopped run may take to put its house in order, in seconds, before it is asked less kindly.
 PATIENCE = ((signal.SIGINT, 30.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))
@@ -30,26 +31,12 @@ def run_group(command: Sequence[str]) -> int:
         **os.environ,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
-    with _terminate_like_interrupt():
+    with terminate_like_interrupt():
         child = subprocess.Popen(command, process_group=0, stdin=subprocess.DEVNULL, env=environment)
         try:
             return child.wait()
         finally:
             _stop_group(child)
-
-
-@contextlib.contextmanager
-def _terminate_like_interrupt() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt inside the block."""
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _stop_group(child: subprocess.Popen[bytes]) -> None:

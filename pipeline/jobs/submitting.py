@@ -9,15 +9,12 @@ from __future__ import annotations
 __all__ = ["runs_as_job", "submit_stage"]
 
 import functools
-import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import yaml
@@ -25,8 +22,10 @@ import yaml
 from pipeline import console
 from pipeline.config import Params, load_params
 from pipeline.data import new_folder
+from pipeline.interrupts import terminate_like_interrupt
 from pipeline.jobs.running import COMMAND, bring_home, is_done
 from pipeline.jobs.watching import Cluster
+from pipeline.local_head import ROOT
 from pipeline.paths import PARAMS
 from pipeline.placement import STAGES, Stage
 from pipeline.provenance import COMMIT_VARIABLE, git_tags
@@ -34,9 +33,7 @@ from pipeline.scratch import code_digest, fingerprint
 from pipeline.storage import Storage
 from pipeline.trees import TREE_VARIABLE, Tree
 
-ROOT = Path(__file__).resolve().parents[2]
 CODE = ("pipeline", "stages")
-VERBOSE_VARIABLE = "PIPELINE_VERBOSE"
 
 
 def runs_as_job(stage: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -77,11 +74,11 @@ def submit_stage(name: str, arguments: tuple[str, ...], params: Params) -> None:
     """
     stage, storage = STAGES[name], Storage(params.cluster.storage or "")
     tree = _send(stage, arguments, params, storage)
-    facts = {"tree": tree, "command": [name, *arguments], "code": _code_digest()}
+    facts = {"tree": tree, "command": [name, *arguments], "code": code_digest(".")}
     job = f"styleae-{name}-{fingerprint(facts)}"
     if not is_done(storage, job):
         cluster = Cluster(params.cluster.address, params.cluster.connect_timeout)
-        with _interrupted_by_sigterm(), _package() as code:
+        with terminate_like_interrupt(), _package() as code:
             environment = _runtime_env(params, storage.uri(tree), code)
             cluster.run(job, [*COMMAND, storage.uri(tree), job, name, *arguments], environment)
     made = stage.makes(*arguments)
@@ -121,25 +118,6 @@ def _runtime_env(params: Params, tree: str, code: str) -> dict[str, Any]:
     variables = {
         TREE_VARIABLE: tree,
         COMMIT_VARIABLE: git_tags().get("mlflow.source.git.commit", ""),
-        VERBOSE_VARIABLE: os.environ.get(VERBOSE_VARIABLE, "0"),
+        "PIPELINE_VERBOSE": str(int(console.verbose())),
     }
     return {**asked, "working_dir": code, "env_vars": {**asked.get("env_vars", {}), **variables}}
-
-
-def _code_digest() -> str:
-    """Of the package, all of which is shipped."""
-    return code_digest(*sorted(path.stem for path in (ROOT / "pipeline").iterdir()))
-
-
-@contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """SIGTERM as a Ctrl-C, so that the job is stopped for both."""
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
