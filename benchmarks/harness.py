@@ -60,7 +60,7 @@ class Asked:
 
 
 def arguments(name: str, description: str | None, argv: Sequence[str] | None = None) -> Asked:
-    """Read the command line, and set torch's threads.
+    """Read the command line, and set what stages set: torch's threads, and fp32 that is fp32 on a GPU, too.
 
     Arguments:
         name: of the benchmark; its JSON file is named after it.
@@ -78,6 +78,7 @@ def arguments(name: str, description: str | None, argv: Sequence[str] | None = N
     parser.add_argument("--out", type=Path, help=f"JSON file (short: in {SHORT_RESULTS}, else in {RESULTS})")
     given = parser.parse_args(argv)
     torch.set_num_threads(given.threads)
+    torch.backends.cudnn.allow_tf32 = False
     return Asked(
         short=given.short,
         rounds=given.rounds or (3 if given.short else 5),

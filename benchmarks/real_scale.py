@@ -65,6 +65,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--resolution", type=int, default=1024)
+    parser.add_argument("--device", nargs="+", default=["cpu", *["cuda"] * torch.cuda.is_available()])
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--rounds", type=int, default=3, help="times that each row is measured")
     parser.add_argument("--out", type=Path, default=Path("real_scale.json"))
@@ -74,10 +75,9 @@ def _arguments() -> argparse.Namespace:
 
 def _rounds(folder: str, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Every configuration once in each round."""
-    devices = ["cpu", *["cuda"] * torch.cuda.is_available()]
     jobs = [
         {"folder": folder, "device": device, "precision": precision, "batch": batch}
-        for device in devices
+        for device in asked.device
         for precision in PRECISIONS[device]
         for batch in asked.batch
     ]
@@ -93,6 +93,7 @@ def _rounds(folder: str, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
 @torch.no_grad()
 def _measure(folder: str, device: str, precision: Precision, batch: int) -> dict[str, float]:
     """Images per second after a warm-up, and the peak memory of this process or of the GPU, in MiB."""
+    torch.backends.cudnn.allow_tf32 = False
     generator, labeler = load_generator(folder, device), load_labeler(LABELER, device=device)
     w = generator.mapping(
         torch.randn(batch, generator.z_dim, generator=torch.Generator().manual_seed(0)).to(device)

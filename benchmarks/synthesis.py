@@ -64,6 +64,7 @@ def forms(asked: Asked, nvidia: Path | None) -> list[Row]:
             rounds = min(asked.rounds, 3) if generator.img_resolution > 256 else asked.rounds
             turns = replace(asked, threads=count, rounds=rounds)
             torch.set_num_threads(count)
+            generator = generator.to(asked.device)
             synthesizers = {
                 BASELINE: grouped(generator),
                 "plain, fp32": generator.synthesize,
@@ -72,7 +73,7 @@ def forms(asked: Asked, nvidia: Path | None) -> list[Row]:
             }
             if nvidia and name != PORTRAITS:  # whose channels theirs cannot have
                 synthesizers["NVIDIA, fp32"] = _published(nvidia, generator)
-            rows += _rows(synthesizers, generator.to(asked.device), batch, labels, turns)
+            rows += _rows(synthesizers, generator, batch, labels, turns)
     return rows
 
 
