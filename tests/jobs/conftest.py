@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.conftest import processes_with
-from tests.jobs.ports import free_port
+from tests.ports import free_port
 from tests.tiny import ROOT
 
 SECRETS = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "secret-of-the-bucket"}

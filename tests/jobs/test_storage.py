@@ -13,7 +13,7 @@ import pipeline.storage
 from pipeline.errors import PipelineError
 from pipeline.storage import Storage, read_uri
 from tests.jobs.conftest import BUCKET, SECRETS, make_bucket, s3_server
-from tests.jobs.ports import free_port
+from tests.ports import free_port
 
 LARGE = 30 * 2**20  # goes up in parts
 

@@ -13,7 +13,8 @@ import pytest
 
 from pipeline.paths import PUBLISH
 from pipeline.weights import write_atomic
-from tests.tracking.conftest import free_port, migrated, project  # noqa: F401 - fixtures
+from tests.ports import free_port
+from tests.tracking.conftest import migrated, project  # noqa: F401 - fixtures
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +20,7 @@ from pipeline.editors.settings import InterfaceGANParams
 from pipeline.generators.stylegan2 import StyleGAN2
 from pipeline.weights import save_weights
 from tests.fakes import fake_context
+from tests.mlflow_server import mlflow_server
 
 COLUMNS = ("gender", "age", "expression")
 ROWS = 60
@@ -100,62 +93,5 @@ def migrated(tmp_path_factory):
 @pytest.fixture(scope="session")
 def server(tmp_path_factory, migrated):
     """The address of a real MLflow server with artifacts of its own."""
-    folder = tmp_path_factory.mktemp("server")
-    shutil.copy(migrated, folder / "mlflow.db")
-    port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
-    command += [
-        "--backend-store-uri",
-        f"sqlite:///{folder}/mlflow.db",
-        "--artifacts-destination",
-        str(folder / "files"),
-    ]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # fewer processes to start
-    with open(folder / "log", "w") as log:
-        process = subprocess.Popen(
-            command, stdout=log, stderr=log, cwd=folder, env=environment, start_new_session=True
-        )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/health", process, folder / "log")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        stop(process)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(url: str, process: subprocess.Popen, log: Path, seconds: float = 300) -> None:
-    """Until the address answers."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise RuntimeError(f"no answer from {url}: {log.read_text()[-2000:]}")
-
-
-def stop(process: subprocess.Popen) -> None:
-    """End a process that has a session of its own, with all that it has started."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(15)
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    with mlflow_server(tmp_path_factory.mktemp("server"), migrated) as address:
+        yield address

@@ -13,7 +13,7 @@ from pipeline.errors import PipelineError
 from pipeline.mlflow_store import store_of
 from pipeline.recording import record_comparison
 from stages import record
-from tests.tracking.conftest import free_port
+from tests.ports import free_port
 
 COMPARISON = Path("comparison")
 TABLE = """editor,success,success_low,success_high,rare/rmse,train_seconds

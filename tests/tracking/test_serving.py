@@ -25,7 +25,8 @@ from pipeline.generators import load_generator
 from pipeline.mlflow_store import open_store
 from pipeline.publishing import check_publishable, publish_editor
 from pipeline.tracking import download_editor
-from tests.tracking.conftest import free_port, stop, wait_for
+from tests.mlflow_server import stop, wait_for
+from tests.ports import free_port
 
 MODEL = "models:/styleae@champion"
 

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from pipeline.errors import PipelineError
 from pipeline.mlflow_store import mlflow_errors, open_store, shown, store_of, tracking_uri
 from pipeline.tracking import LiveRun, download_editor
-from tests.tracking.conftest import free_port
+from tests.ports import free_port
 
 
 def history_of(store, run_id, name="loss"):
