@@ -31,7 +31,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pipeline.capacity import Fit, fit, fit_workers
 from pipeline.console import verbose
@@ -39,25 +39,16 @@ from pipeline.errors import PipelineError
 from pipeline.local_head import ROOT, local_token, run_and_exit, shared_address, shared_local
 from pipeline.ray_environment import ALLOCATOR, ALWAYS, LOCAL, set_environment
 from pipeline.resources import Actors, ClusterParams
-from pipeline.trees import enter
+from pipeline.shard_actors import Mapper, Shard, ShardActor
 
 if TYPE_CHECKING:
     from ray.data import Dataset
 
+RETRIES = (
+    20  # of a shard whose process or machine was lost; one that ends every process must not go on for ever
+)
 OBJECT_STORE_BYTES = 200 * 2**20  # shards are small: what moves through Ray are results, not images
 SOCKET_BASE = 24  # longest folder that leaves room for Ray's names in the 107 characters of a Unix socket
-
-Shard = Mapping[str, Any]
-
-
-class ShardActor(Protocol):
-    """What :func:`map_shards` makes in each actor process: its networks are loaded once.
-
-    A class with an attribute ``at_once`` gets that many shards at once, each in a thread of its own.
-    """
-
-    def __call__(self, shard: Shard) -> Mapping[str, Any]:
-        """The result of one shard."""
 
 
 @contextmanager
@@ -231,7 +222,7 @@ def map_shards(
         [{"index": index, "shard": pickle.dumps(dict(shard))} for index, shard in enumerate(shards)],
         override_num_blocks=len(shards),
     ).map_batches(
-        _Mapper,
+        Mapper,
         compute=ray.data.ActorPoolStrategy(
             size=got.processes,
             max_tasks_in_flight_per_actor=at_once + 1,  # the next one waits beside the actor
@@ -241,7 +232,13 @@ def map_shards(
         batch_size=1,
         num_cpus=got.cpus,
         num_gpus=got.gpus,
-        fn_constructor_args=(os.getcwd(), actor_class, {**actor_kwargs, "device": got.device}),
+        max_task_retries=RETRIES,
+        fn_constructor_args=(
+            os.getcwd(),
+            resources.hang_seconds,
+            actor_class,
+            {**actor_kwargs, "device": got.device},
+        ),
     )
     results: dict[int, Mapping[str, Any]] = {}
     for row in _rows(dataset):
@@ -261,40 +258,13 @@ def _rows(dataset: Dataset) -> Iterator[dict[str, Any]]:
     """
     import ray
 
-    for bundle in dataset.iter_internal_ref_bundles():
-        for block in ray.get([entry.ref for entry in bundle.blocks]):
-            yield from block.to_pylist()
-
-
-class _Mapper:
-    """An actor of Ray Data: one row holds one shard, pickled, so that arrays of any shape pass unchanged.
-
-    An error that users can mend is a result, too: Ray would bury it under its own, or try again.
-    """
-
-    def __init__(self, folder: str, actor_class: type, kwargs: Mapping[str, Any]) -> None:
-        import torch
-
-        enter(folder)
-        torch.set_num_threads(1)
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cudnn.deterministic = True
-        self.actor: ShardActor | Exception
-        try:
-            self.actor = actor_class(**kwargs)
-        except (PipelineError, OSError) as error:
-            self.actor = error
-
-    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        return {"index": batch["index"], "result": [pickle.dumps(self._result(batch["shard"][0]))]}
-
-    def _result(self, shard: bytes) -> dict[str, Any] | Exception:
-        import torch
-
-        torch.set_num_threads(1)  # of this thread, which need not be the one that made the actor
-        if isinstance(self.actor, Exception):
-            return self.actor
-        try:
-            return dict(self.actor(pickle.loads(shard)))
-        except (PipelineError, OSError) as error:
-            return error
+    try:
+        for bundle in dataset.iter_internal_ref_bundles():
+            for block in ray.get([entry.ref for entry in bundle.blocks]):
+                yield from block.to_pylist()
+    except ray.exceptions.RayError as error:
+        reason = " ".join(str(error.__cause__ or error).split())[:300]
+        raise PipelineError(
+            f"expected processes that finish their shards, got {reason!r}: look at memory and at the logs of "
+            "Ray, and run the same command again; what was finished is kept"
+        ) from error

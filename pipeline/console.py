@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import ParamSpec
 
 from rich.console import Console
@@ -33,6 +34,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.errors import PipelineError
+from pipeline.turns import alone
 
 P = ParamSpec("P")
 
@@ -156,6 +158,8 @@ def progress(total: int | None, unit: str = "rows") -> Iterator[Progress]:
 def run_stage(main: Callable[P, None]) -> Callable[P, int]:
     """A stage's function as one that returns an exit status; what users can mend is one line on stderr.
 
+    Of two that would make the same outputs, the second waits for the first.
+
     Example:
         ``if __name__ == "__main__": sys.exit(run_stage(main)())``
     """
@@ -168,8 +172,10 @@ def run_stage(main: Callable[P, None]) -> Callable[P, int]:
             return _fail(
                 f"expected the arguments {tuple(inspect.signature(main).parameters)}, got {args}: {error}"
             )
+        turn = "-".join([Path(inspect.getfile(inspect.unwrap(main))).stem, *map(str, args)])
         try:
-            main(*args, **kwargs)
+            with alone(turn, lambda: result(f"{turn} runs already: waiting for its end")):
+                main(*args, **kwargs)
         except PipelineError as error:
             return _fail(str(error))
         except OSError as error:

@@ -25,16 +25,18 @@ class Actors:
         actors: how many; ``"auto"`` fills the cluster.
         cpus: CPUs of each.
         gpus: GPUs of each, a fraction shares one; ``"auto"`` takes one where there is one.
+        hang_seconds: an actor that gives no sign of life for so long is killed and replaced.
     """
 
     actors: int | Auto = "auto"
     cpus: float = 1.0
     gpus: float | Auto = "auto"
+    hang_seconds: float = 120.0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         require(self, "actors", at_least=1)
-        require(self, "cpus", above=0)
+        require(self, "cpus", "hang_seconds", above=0)
         require(self, "gpus", at_least=0)
 
 

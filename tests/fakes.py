@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -92,3 +94,24 @@ def fake_metric(generator: Generator, count: int = 64, seed: int = 0) -> Tensor:
 def fake_context(generator: Generator) -> FitContext:
     """What editors may load for training."""
     return FitContext(load_generator=lambda: generator, load_metric=lambda: fake_metric(generator))
+
+
+class GreedyActor:
+    """An actor that asks for more memory than there is."""
+
+    def __init__(self, device: str) -> None:
+        pass
+
+    def __call__(self, shard: Mapping[str, Any]) -> dict[str, Any]:
+        return {"bytes": torch.empty(2**56).nbytes}
+
+
+class DyingActor:
+    """An actor whose process dies of every shard."""
+
+    def __init__(self, device: str) -> None:
+        pass
+
+    def __call__(self, shard: Mapping[str, Any]) -> dict[str, Any]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return {}

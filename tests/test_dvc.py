@@ -47,6 +47,7 @@ BESIDE = {
         "storage",
         "tracking",
         "trees",
+        "turns",
     )
 }
 # Read as files rather than imported.

@@ -61,7 +61,7 @@ def clean(remove: bool) -> None:
 
 def leftovers() -> Iterator[Leftover]:
     """Everything that interrupted runs of this folder, and local Rays of this user, have left."""
-    for stage in sorted(WORK.glob("*")):
+    for stage in sorted(WORK.glob("[!.]*")):
         yield Leftover(stage, f"work in flight of {stage.name}: it would be done again")
     for folder in MADE:
         for path in sorted(folder.rglob(".*")):

@@ -1,0 +1,95 @@
+"""What goes wrong while shards are mapped, on a real Ray: hung and dying actors, too little memory, two runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cluster.test_labelling import LABELS, SHARDS, contents, seals
+from tests.tiny import fill_labels, make_tiny_project, stage_command, stage_environment
+
+
+@pytest.fixture
+def expected(project):
+    """The labels as they must be; the project is one whose labels are missing."""
+    make_tiny_project(project, {"sample.count": 5 * SHARDS, "sample.shard_rows": 5})
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["cluster"]["label"] = {"actors": 2, "cpus": 0.5, "gpus": 0, "hang_seconds": 3}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    fill_labels()
+    made = contents(LABELS)
+    os.rename(LABELS, "expected")
+    return made
+
+
+def labelling():
+    """The stage, running, with its output to be read."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(stage_command("label"), env=stage_environment(), **pipes)
+
+
+def test_a_hung_actor_holds_up_its_own_shards_alone_and_is_replaced(expected, find_process):
+    with labelling() as run:
+        while not seals() and run.poll() is None:
+            time.sleep(0.005)
+        hung, other = find_process("MapWorker")
+        os.kill(hung, signal.SIGSTOP)
+        _, errors = run.communicate()
+    assert (run.returncode, errors) == (0, "")
+    assert contents(LABELS) == expected
+    assert not Path(f"/proc/{hung}").exists()
+
+
+def test_an_actor_that_is_killed_is_replaced(expected, find_process):
+    with labelling() as run:
+        for kills in range(3):
+            while len(seals()) <= 10 * kills and run.poll() is None:
+                time.sleep(0.005)
+            for actor in find_process("MapWorker")[:1]:
+                os.kill(actor, signal.SIGKILL)
+        _, errors = run.communicate()
+    assert (run.returncode, errors) == (0, "")
+    assert contents(LABELS) == expected
+
+
+def test_of_two_runs_at_once_the_second_waits_and_finds_the_work_done(expected):
+    with labelling() as first, labelling() as second:
+        said = [run.communicate()[0] for run in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert sum("label runs already: waiting for its end" in text for text in said) == 1
+    assert contents(LABELS) == expected
+
+
+MAP = """
+from pipeline import cluster
+from pipeline.console import run_stage
+from pipeline.resources import Actors, ClusterParams
+from tests.fakes import {actor}
+
+cluster.RETRIES = 1
+
+def main():
+    with cluster.connect(ClusterParams()):
+        cluster.map_shards([{{"n": n}} for n in range(3)], {actor}, {{}}, Actors(actors=1, gpus=0))
+
+cluster.run_and_exit(run_stage(main))
+"""
+
+
+@pytest.mark.parametrize(
+    ("actor", "error"),
+    [("GreedyActor", "expected memory for a batch"), ("DyingActor", "expected processes that finish")],
+)
+def test_what_no_new_try_can_mend_ends_in_one_line(project, actor, error):
+    script = project / "map.py"
+    script.write_text(MAP.format(actor=actor))
+    run = subprocess.run([sys.executable, script], env=stage_environment(), capture_output=True, text=True)
+    assert run.returncode == 1, run.stderr
+    assert run.stderr.startswith(f"error: {error}") and run.stderr.count("\n") == 1, run.stderr
