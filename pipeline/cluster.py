@@ -29,6 +29,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -216,30 +217,13 @@ def map_shards(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = verbose()
     context.max_errored_blocks = 0
-    at_once = getattr(actor_class, "at_once", 1)
     got = fit(len(shards), resources.actors, resources.cpus, resources.gpus)
-    dataset = ray.data.from_items(
+    rows = ray.data.from_items(
         [{"index": index, "shard": pickle.dumps(dict(shard))} for index, shard in enumerate(shards)],
         override_num_blocks=len(shards),
-    ).map_batches(
-        Mapper,
-        compute=ray.data.ActorPoolStrategy(
-            size=got.processes,
-            max_tasks_in_flight_per_actor=at_once + 1,  # the next one waits beside the actor
-            max_concurrent_calls_per_actor=at_once,
-            enable_true_multi_threading=True,
-        ),
-        batch_size=1,
-        num_cpus=got.cpus,
-        num_gpus=got.gpus,
-        max_task_retries=RETRIES,
-        fn_constructor_args=(
-            os.getcwd(),
-            resources.hang_seconds,
-            actor_class,
-            {**actor_kwargs, "device": got.device},
-        ),
     )
+    kwargs = {**actor_kwargs, "device": got.device}
+    dataset = _mapped(rows, got, (os.getcwd(), resources.hang_seconds, actor_class, kwargs))
     results: dict[int, Mapping[str, Any]] = {}
     for row in _rows(dataset):
         result = pickle.loads(row["result"])
@@ -248,6 +232,30 @@ def map_shards(
         results[row["index"]] = result
         on_result(result)
     return [results[index] for index in range(len(shards))]
+
+
+def _mapped(rows: Dataset, got: Fit, arguments: tuple[str, float, type, dict[str, Any]]) -> Dataset:
+    """The dataset of results: each row by an actor, which is made with the arguments of :class:`Mapper`."""
+    import ray.data
+    from ray.util.annotations import RayDeprecationWarning
+
+    at_once = getattr(arguments[2], "at_once", 1)
+    with warnings.catch_warnings():  # to limit retries there is no other way yet (Ray 2.60)
+        warnings.simplefilter("ignore", RayDeprecationWarning)
+        return rows.map_batches(
+            Mapper,
+            compute=ray.data.ActorPoolStrategy(
+                size=got.processes,
+                max_tasks_in_flight_per_actor=at_once + 1,  # the next one waits beside the actor
+                max_concurrent_calls_per_actor=at_once,
+                enable_true_multi_threading=True,
+            ),
+            batch_size=1,
+            num_cpus=got.cpus,
+            num_gpus=got.gpus,
+            max_task_retries=RETRIES,
+            fn_constructor_args=arguments,
+        )
 
 
 def _rows(dataset: Dataset) -> Iterator[dict[str, Any]]:

@@ -80,6 +80,9 @@ def write_atomic(path: str | Path, content: bytes) -> None:
     try:
         partial.write_bytes(content)
         os.replace(partial, path)
+    except OSError as error:  # of a full disk it does not say where
+        error.filename = error.filename or str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

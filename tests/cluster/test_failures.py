@@ -1,4 +1,4 @@
-"""What goes wrong while shards are mapped, on a real Ray: hung and dying actors, too little memory, two runs."""
+"""What goes wrong while shards are mapped, on a real Ray: hung and dying actors, no memory, two runs."""
 
 from __future__ import annotations
 
