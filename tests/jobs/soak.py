@@ -1,0 +1,190 @@
+"""Kills at random moments while jobs label and train: ``python -m tests.jobs.soak [KILLS [SEED]]``.
+
+Each round is a project of its own, whose labels and editor are made on the cluster, each stage run again
+until it succeeds. Meanwhile, every few seconds, something of :data:`TARGETS` is killed or stopped. At the end
+of a round the bytes must be those of a run on this machine, and no job may be left.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.cluster.conftest import processes_with, title_of
+from tests.jobs.cluster import Machines, answer
+from tests.jobs.conftest import SECRETS, Remote, machines, make_bucket, s3_server
+from tests.jobs.test_lost import SHARDS, seals
+from tests.ports import free_port
+from tests.tiny import (
+    ROOT,
+    fill_labels,
+    fill_metric,
+    make_tiny_project,
+    run_stage,
+    stage_command,
+    stage_environment,
+)
+
+# What is killed, how often in relation to the others, and what the title of its process holds.
+TARGETS = {
+    "actor": (5, "MapWorker"),
+    "actor, stopped": (2, "MapWorker"),
+    "worker of a training": (4, "RayTrainWorker"),
+    "driver of a job": (2, "pipeline.jobs.running"),
+    "supervisor": (1, "JobSupervisor"),
+    "submitting stage": (2, "-m stages."),
+    "node": (1, "tests.jobs.join"),
+    "head": (0.5, "gcs_server"),
+    "way to the storage": (1, "tests.jobs.relay"),
+}
+PAUSE = (0.5, 4.0)  # seconds between kills
+STAGES = (("label",), ("train", "styleae"))
+ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+MADE = (Path("data/labels"), Path("models/styleae"))
+
+
+@dataclass
+class Soak:
+    """All that is alive, and what has been done to it."""
+
+    nodes: Machines
+    store: int
+    way: int
+    limit: int
+    random: random.Random
+    kills: collections.Counter[str] = field(default_factory=collections.Counter)
+    reruns: int = 0
+    again: list[int] = field(default_factory=list)
+    relay: subprocess.Popen[bytes] | None = None
+
+    def mend(self) -> None:
+        """Bring back what was killed and does not come back by itself."""
+        if self.relay is None or self.relay.poll() is not None:
+            command = [sys.executable, "-m", "tests.jobs.relay", str(self.way), str(self.store)]
+            self.relay = subprocess.Popen(command, cwd=ROOT, env=stage_environment(**self.nodes.environment))
+        if not self.nodes.alive():
+            self.nodes.start_head()
+        if self.nodes.alive() < 2:
+            self.nodes.start_worker()
+
+    def strike(self) -> None:
+        """Kill one thing that is there."""
+        titles = {pid: title_of(pid) for pid in processes_with(self.nodes.environment["RAY_AUTH_TOKEN"])}
+        there = {
+            name: pids
+            for name, (_, title) in TARGETS.items()
+            if (pids := [pid for pid, text in titles.items() if title in text])
+        }
+        if not there:
+            return
+        (name,) = self.random.choices(list(there), [TARGETS[name][0] for name in there])
+        self.kills[name] += 1
+        if name == "head":
+            self.nodes.kill("head")
+            self.nodes.kill("worker")
+        elif name == "node":
+            self.nodes.lose_worker()
+        else:
+            stops = name == "actor, stopped"
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.random.choice(there[name]), signal.SIGSTOP if stops else signal.SIGKILL)
+        if name == "way to the storage":
+            time.sleep(self.random.uniform(1, 20))
+        self.mend()
+
+    def make(self, remote: Remote, *stage: str) -> None:
+        """Run a stage until it succeeds."""
+        finished: dict[str, object] = {}
+        while True:
+            with open("said", "a") as said:
+                environment = stage_environment(**remote.environment)
+                run = subprocess.Popen(stage_command(*stage), env=environment, stdout=said, stderr=said)
+            while run.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    run.wait(self.random.uniform(*PAUSE))
+                if run.poll() is None and self.kills.total() < self.limit:
+                    finished = (seals(remote) if stage == ("label",) else {}) | finished
+                    self.strike()
+            if run.returncode == 0:
+                break
+            self.reruns += 1
+            self.mend()
+        now = seals(remote)
+        self.again += [sum(now[name] != made for name, made in finished.items())] if finished else []
+
+    def round(self, seed: int) -> None:
+        """One project, from its latents to its editor; the working directory is its folder."""
+        place = f"s3://styleae/{seed}?scheme=http&endpoint_override=127.0.0.1:{self.way}"
+        remote = Remote(self.nodes.address, place, self.nodes.environment, self.nodes.folder)
+        project = {
+            "sample.count": 5 * SHARDS,
+            "sample.shard_rows": 5,
+            "sample.seed": seed,
+            "editor.styleae.epochs": 40,
+            "editor.styleae.patience": 40,
+        }
+        make_tiny_project(Path.cwd(), project)
+        fill_labels()
+        fill_metric()
+        run = run_stage(Path.cwd(), "train", "styleae")
+        assert run.returncode == 0, run.stderr
+        expected = [contents(folder) for folder in MADE]
+        for folder in MADE:
+            shutil.rmtree(folder)
+        cluster = remote.cluster() | {"connect_timeout": 30}
+        cluster["label"] = {**cluster["label"], "hang_seconds": 5}
+        cluster["train"] = {**cluster["train"], "max_failures": 20}
+        make_tiny_project(Path.cwd(), {**project, "cluster": cluster})
+        for stage in STAGES:
+            self.make(remote, *stage)
+        assert [contents(folder) for folder in MADE] == expected, "other bytes"
+        jobs = json.loads(answer(f"{remote.address}/api/jobs/", remote.environment["RAY_AUTH_TOKEN"]) or b"")
+        assert all(job["status"] in ENDED for job in jobs), f"a job is left: {jobs}"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """What must be the same: all files but those that hold times and names of runs."""
+    files = [path for path in folder.iterdir() if path.name not in ("history.csv", "run.json")]
+    return {path.name: path.read_bytes() for path in files}
+
+
+def main(limit: int = 100, seed: int = 0) -> None:
+    """Rounds until there were enough kills; prints what was killed and what came of it."""
+    os.environ.update(SECRETS)
+    store, started = free_port(), time.monotonic()
+    with s3_server(store), machines() as nodes:
+        make_bucket(store)
+        soak = Soak(nodes, store, free_port(), limit, random.Random(seed))
+        rounds = 0
+        try:
+            soak.mend()
+            while soak.kills.total() < limit:
+                with tempfile.TemporaryDirectory(prefix="soak-") as folder, contextlib.chdir(folder):
+                    soak.round(seed * 1000 + rounds)
+                rounds += 1
+                minutes = (time.monotonic() - started) / 60
+                print(
+                    f"{minutes:.1f} min: {rounds} rounds, {soak.reruns} stages run again, shards made "
+                    f"again {soak.again}, {dict(soak.kills)}",
+                    flush=True,
+                )
+        finally:
+            if soak.relay:
+                soak.relay.kill()
+                soak.relay.wait()
+    print(f"{soak.kills.total()} kills, {rounds} rounds: the same bytes, nothing left")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
