@@ -1,23 +1,26 @@
 """Files that several machines see: a folder here or on NFS, or a prefix in an object store, behind one face.
 
-A file appears whole or not at all, and is never listed: whoever wants it knows its name from a manifest that
-was written after it, so that no store has to be consistent about lists. What fails on the way to an object
-store is tried again for a while.
+A file appears whole or not at all, and is never looked for in a list: whoever wants it knows its name from a
+manifest that was written after it, so that no store has to be consistent about lists (tidying up lists old
+files). What fails on the way to an object store is tried again for a while.
 """
 
 from __future__ import annotations
 
-__all__ = ["Storage", "read_uri", "refuse_place"]
+__all__ = ["AT_ONCE", "Storage", "StoredFile", "read_uri", "refuse_place"]
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from pyarrow import ArrowException
-from pyarrow.fs import FileSystem, FileType, LocalFileSystem
+from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem
 
 from pipeline.errors import PipelineError
 from pipeline.weights import write_atomic
@@ -28,7 +31,23 @@ PATIENCE = 60.0
 """Seconds for which a store that fails is asked again."""
 
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
+AT_ONCE = 16  # files on their way
 FINAL = ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "NO_SUCH_BUCKET", "SIGNATURE_DOES_NOT_MATCH")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that is there.
+
+    Attributes:
+        name: its name inside of the storage.
+        size: bytes.
+        age: seconds since it was written.
+    """
+
+    name: str
+    size: int
+    age: float
 
 
 class Storage:
@@ -93,6 +112,34 @@ class Storage:
         """Whether a file is there, of this size in bytes if one is given."""
         info = self._patiently(lambda: self.filesystem.get_file_info(self.path(name)))
         return info.type == FileType.File and size in (None, info.size)
+
+    def files(self) -> list[StoredFile]:
+        """All files, by name; what was written a moment ago may lack in some stores.
+
+        Raises:
+            PipelineError: when the store does not answer.
+        """
+        root = self.path("")
+        selector = FileSelector(root, allow_not_found=True, recursive=True)
+        found, now = self._patiently(lambda: self.filesystem.get_file_info(selector)), time.time()
+        return sorted(
+            (
+                StoredFile(info.path.removeprefix(f"{root}/"), info.size, now - info.mtime_ns / 1e9)
+                for info in found
+                if info.type == FileType.File
+            ),
+            key=lambda file: file.name,
+        )
+
+    def remove(self, files: Iterable[StoredFile]) -> None:
+        """Remove those of the files that are there."""
+
+        def remove(file: StoredFile) -> None:
+            with contextlib.suppress(FileNotFoundError):
+                self._patiently(lambda: self.filesystem.delete_file(self.path(file.name)))
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(remove, files))
 
     def delete(self) -> None:
         """Remove all that is here, if there is something."""
