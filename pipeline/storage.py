@@ -55,8 +55,9 @@ class Storage:
 
     Arguments:
         place: a folder, or a URI that pyarrow knows: ``s3://bucket/prefix``,
-            ``s3://bucket/prefix?scheme=http&endpoint_override=127.0.0.1:9000``, ``gs://…``, ``file:///…``.
-            Who may read and write is not part of it: stores take that from their own variables and files.
+            ``s3://bucket/prefix?scheme=http&endpoint_override=127.0.0.1:9000``, ``gs://bucket/prefix``
+            (``gs://anonymous@…`` where everybody may write), ``file:///…``. Who may read and write is not
+            part of it: stores take that from their own variables and files.
 
     Attributes:
         elsewhere: whether the place was given as a URI: then files stay there, and manifests say so.
@@ -146,7 +147,8 @@ class Storage:
 
         def delete() -> None:
             if self.filesystem.get_file_info(self.path("")).type != FileType.NotFound:
-                self.filesystem.delete_dir(self.path(""))
+                with contextlib.suppress(FileNotFoundError):  # Google's has no folder when its files are gone
+                    self.filesystem.delete_dir(self.path(""))
 
         self._patiently(delete)
 
@@ -214,7 +216,7 @@ def refuse_place(place: str) -> None:
     parts = urlsplit(place)
     if "://" in place and parts.scheme not in SCHEMES:
         raise PipelineError(f"expected a folder or a URI of {', '.join(SCHEMES)}, got {parts.scheme}://")
-    if "@" in parts.netloc:
+    if "@" in parts.netloc and not (parts.scheme == "gs" and parts.netloc.startswith("anonymous@")):
         raise PipelineError(
             "expected a storage URI without a user and a password, got one with them: give them in the "
             "store's own variables, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -227,10 +229,19 @@ def _open(place: str) -> tuple[FileSystem, str]:
     if "://" not in place:
         return LocalFileSystem(), place
     try:
-        filesystem, root = FileSystem.from_uri(place)
+        filesystem, root = FileSystem.from_uri(_impatient(place))
     except (ArrowException, OSError, ValueError) as error:
         raise PipelineError(f"{_refused(error)}, in {place}: correct cluster.storage") from None
     return filesystem, root.rstrip("/")
+
+
+def _impatient(place: str) -> str:
+    """The URI with our own patience, where the library would have another: Google's tries for 15 minutes."""
+    parts = urlsplit(place)
+    if parts.scheme != "gs" or "retry_limit_seconds=" in parts.query:
+        return place
+    query = "&".join(filter(None, [parts.query, f"retry_limit_seconds={PATIENCE:g}"]))
+    return urlunsplit(parts._replace(query=query))
 
 
 def _refused(error: Exception) -> str:
