@@ -61,9 +61,9 @@ def clean(remove: bool, hours: float) -> None:
     if not found:
         console.result("nothing is left of interrupted runs")
         return
-    sizes = ["" if each.size is None else f"{each.size / 2**20:,.1f}" for each in found]
-    rows = [(each.name, each.what, size) for each, size in zip(found, sizes, strict=True)]
-    console.table(["left", "what it is", "MiB"], rows)
+    for each in found:
+        size = "" if each.size is None else f" ({each.size / 2**20:,.1f} MiB)"
+        console.result(f"{each.name}: {each.what}{size}")
     removals = [each.remove for each in found if each.remove]
     if not remove:
         if removals:

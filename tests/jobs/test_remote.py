@@ -117,7 +117,7 @@ def test_a_job_is_stopped_with_its_stage_and_found_again_when_the_stage_is_lost(
     with start() as lost:
         second = job_of(lost)
         lost.kill()
-    assert f"{second}  a job that runs, sent from this folder" in clean(remote)
+    assert f"{second}: a job that runs, sent from this folder" in clean(remote)
     again = run_stage(project, "label", **remote.environment)
     assert again.returncode == 0, again.stdout + again.stderr
     assert f"{second} runs already" in again.stdout and "submitted" not in again.stdout
@@ -127,7 +127,7 @@ def test_a_job_is_stopped_with_its_stage_and_found_again_when_the_stage_is_lost(
 
 def clean(remote, *options: str) -> str:
     command = [sys.executable, "-m", "pipeline", "clean", *options]
-    environment = stage_environment(**remote.environment, COLUMNS="200")
+    environment = stage_environment(**remote.environment)
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 
@@ -145,9 +145,9 @@ def statuses(remote) -> dict[str, str]:
         return {job["submission_id"]: job["status"] for job in json.load(answer)}
 
 
-def test_stages_are_submitted_by_hand_and_what_they_made_is_found(project, remote):
-    """With the code and the parameters, but no data: the nodes share the storage alone."""
-    make_tiny_project(project, {"cluster": remote.cluster() | {"address": "auto"}, "sample.seed": 3})
+def test_stages_are_submitted_by_hand_and_what_they_made_comes_home(project, remote):
+    """With code and parameters, and no data: what the first stage makes on one node reaches the other."""
+    make_tiny_project(project, {"cluster": remote.cluster(), "sample.seed": 3})
     expected = expected_labels()
     sent = project / "sent"
     sent.mkdir()
@@ -162,11 +162,10 @@ def test_stages_are_submitted_by_hand_and_what_they_made_is_found(project, remot
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0 and "▸ label" in done.stdout, done.stdout + done.stderr
-    home = run_stage(project, "label", **remote.environment)  # nothing is left to do, so it needs no cluster
-    assert home.returncode == 0, home.stdout + home.stderr
-    assert read_manifest(LABELS).here().to_bytes() == expected["manifest.json"]
-    assert read_table(LABELS).equals(read_table("expected"))
+    assert done.returncode == 0 and "brought home" in done.stdout, done.stdout + done.stderr
+    home = run_stage(project, "label", **remote.environment)
+    assert home.returncode == 0 and "submitted" not in home.stdout, home.stdout + home.stderr
+    assert contents(LABELS) == expected
 
 
 def test_an_editor_is_trained_and_evaluated_there(project, remote):
