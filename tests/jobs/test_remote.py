@@ -168,6 +168,18 @@ def test_stages_are_submitted_by_hand_and_what_they_made_comes_home(project, rem
     assert contents(LABELS) == expected
 
 
+def test_the_words_of_a_command_stay_words(project, remote):
+    word = "a  b; echo $HOME `id` 'c'"
+    code = "import sys; from pipeline.jobs.watching import Cluster\nCluster(sys.argv[1], 60).run('w', sys.argv[2:], {})"
+    done = subprocess.run(
+        [sys.executable, "-c", code, remote.address, "printf", "<%s>\n", word],
+        env=stage_environment(**remote.environment),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and f"<{word}>" in done.stdout.splitlines(), done.stdout + done.stderr
+
+
 def test_an_editor_is_trained_and_evaluated_there(project, remote):
     store = f"sqlite:///{project}/mlflow/mlflow.db"  # the node that leads sees it
     change("cluster", runtime_env={"env_vars": {"OMP_NUM_THREADS": "1", "MLFLOW_TRACKING_URI": store}})
