@@ -170,7 +170,10 @@ def test_stages_are_submitted_by_hand_and_what_they_made_comes_home(project, rem
 
 def test_the_words_of_a_command_stay_words(project, remote):
     word = "a  b; echo $HOME `id` 'c'"
-    code = "import sys; from pipeline.jobs.watching import Cluster\nCluster(sys.argv[1], 60).run('w', sys.argv[2:], {})"
+    code = (
+        "import sys; from pipeline.jobs.watching import Cluster; "
+        "Cluster(sys.argv[1], 60).run('words', sys.argv[2:], {})"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, remote.address, "printf", "<%s>\n", word],
         env=stage_environment(**remote.environment),
