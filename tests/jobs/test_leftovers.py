@@ -9,11 +9,12 @@ import pytest
 import yaml
 
 from pipeline.__main__ import main
+from pipeline.cli.clean import _job
 from pipeline.config import load_params
 from pipeline.data import read_manifest, read_table
 from pipeline.jobs.leftovers import stored_leftovers
 from pipeline.jobs.running import bring_home
-from pipeline.jobs.watching import RunningJob
+from pipeline.jobs.watching import Cluster, RunningJob
 from pipeline.labelling import CODE, provenance_of
 from pipeline.paths import LABELS, LATENTS
 from pipeline.scratch import code_digest, work_folder, work_storage
@@ -106,6 +107,13 @@ def test_what_was_sent_a_moment_ago_keeps_its_files(storage):
     fill_latents()
     Tree.send(storage, ["models/tiny", LATENTS])
     assert left(storage, hours=1.0) == set()
+
+
+def test_a_job_of_another_folder_is_left_to_that():
+    cluster = object.__new__(Cluster)  # asked for nothing
+    theirs, ours = (_job(cluster, RunningJob(f"{JOB}.1", "", ours=ours)) for ours in (False, True))
+    assert theirs.remove is None and "sent from elsewhere" in theirs.what
+    assert ours.remove is not None and "sent from this folder" in ours.what
 
 
 def test_nothing_outside_of_the_place_is_looked_at(storage):
