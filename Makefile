@@ -40,7 +40,7 @@ STAMP := $(VENV)/.installed
 STAMP_EXTRAS := $(VENV)/.installed-extras
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: help repro test lint compare compare-full ablate bench ui lock install extras clean
+.PHONY: help repro test lint audit compare compare-full ablate bench ui lock install extras clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +54,9 @@ test: $(STAMP_DEV) chromium lint ## style, types and tests
 lint: $(STAMP_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+audit: $(STAMP_DEV) ## hold the locked versions against the database of known vulnerabilities
+	@$(BIN)/python requirements/audit.py $(ARGS)
 
 compare: $(STAMP) ## every peer on one protocol: 93 minutes on two slow cores
 	@$(BIN)/python -m pipeline compare $(ARGS)

@@ -83,8 +83,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--folder", default="peers", metavar="NAME", help="run in comparisons/NAME (default: peers)"
     )
-    command = _add(commands, "clean", _clean, "show what interrupted runs have left on this machine")
-    command.add_argument("--yes", action="store_true", help="remove it")
+    text = "show what interrupted runs have left here, in cluster.storage and on the cluster"
+    options.clean(_add(commands, "clean", _clean, text))
     command = _add(commands, "compose", _compose, "write params.yaml from conf/")
     command.add_argument(
         "overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides, such as sample.count=2000"
@@ -166,7 +166,7 @@ def _repro(arguments: argparse.Namespace) -> None:
 def _clean(arguments: argparse.Namespace) -> None:
     from pipeline.cli.clean import clean
 
-    clean(remove=arguments.yes)
+    clean(remove=arguments.yes, hours=arguments.hours)
 
 
 def _edit(arguments: argparse.Namespace) -> None:

@@ -45,7 +45,7 @@ from pipeline.labelers.sources import Sources
 from pipeline.reporting import CompareParams, EvaluateParams, PublishParams, TrackingParams
 from pipeline.resources import Actors, ClusterParams, Workers
 from pipeline.scoring import Precision
-from pipeline.sections import SEED_MAX, SectionError, build_section, require
+from pipeline.sections import SEED_MAX, SectionError, build_section, require, require_name
 
 EditorParams = (
     StyleAEParams
@@ -228,13 +228,13 @@ class Params:
         if not self.editor:
             raise SectionError("editor", "expected at least one editor, got none")
         for name, settings in self.editor.items():
+            require_name("editor", name)
             named = settings.binary if isinstance(settings, InterfaceGANParams) else ()
             for column in named if named != "auto" else ():
                 if column.partition(".")[0] not in self.labeler.attributes:
                     near = nearest_name(column, self.labeler.attributes)
-                    raise SectionError(
-                        f"editor.{name}.binary", f"expected labeler.attributes, got {column!r}, {near}"
-                    )
+                    text = f"expected labeler.attributes, got {column!r}, {near}"
+                    raise SectionError(f"editor.{name}.binary", text)
 
     def editor_settings(self, name: str) -> EditorParams:
         """The settings of one editor, by its name or that of one of its trainings, ``NAME@SEED``.

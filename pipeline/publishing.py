@@ -197,8 +197,8 @@ def _training_run(client: MlflowClient, experiment: str, record: Path) -> Run | 
 def _log_facts(params: Params, content: Content) -> None:
     """Parameters, tags, the data set, the evaluation's numbers and files."""
     mlflow.log_params(dict(content.settings))
-    tags = {f"dvc/{path}": md5 for path, md5 in provenance.dvc_digests(content.name).items()}
-    mlflow.set_tags({**provenance.git_tags(), **tags, "mlflow.note.content": _note(params, content)})
+    tags = provenance.git_tags() | provenance.dvc_tags(content.name)
+    mlflow.set_tags({**tags, "mlflow.note.content": _note(params, content)})
     columns = [
         ColSpec(DataType.float, name) for name, kind in content.labels.schema.items() if kind == "float"
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["SEED_MAX", "SectionError", "build_section", "build_value", "require"]
+__all__ = ["SEED_MAX", "SectionError", "build_section", "build_value", "require", "require_name"]
 
 import dataclasses
 import math
@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from pipeline.attributes import nearest_name
 from pipeline.errors import PipelineError
+from pipeline.names import EXPECTED, is_plain
 
 T = TypeVar("T")
 
@@ -66,6 +67,16 @@ def require(
             holds(value, b) for b, _, holds in bounds if b is not None
         ):
             raise SectionError(name, f"expected a number {allowed}, got {value!r}")
+
+
+def require_name(key: str, name: str) -> None:
+    """Refuse a name that is no plain word: see :mod:`pipeline.names`.
+
+    Raises:
+        SectionError: naming the key.
+    """
+    if not is_plain(name):
+        raise SectionError(key, f"{EXPECTED}, got {name!r}")
 
 
 def build_section(cls: type[T], values: object, path: str = "") -> T:

@@ -1,23 +1,26 @@
 """Files that several machines see: a folder here or on NFS, or a prefix in an object store, behind one face.
 
-A file appears whole or not at all, and is never listed: whoever wants it knows its name from a manifest that
-was written after it, so that no store has to be consistent about lists. What fails on the way to an object
-store is tried again for a while.
+A file appears whole or not at all, and is never looked for in a list: whoever wants it knows its name from a
+manifest that was written after it, so that no store has to be consistent about lists (tidying up lists old
+files). What fails on the way to an object store is tried again for a while.
 """
 
 from __future__ import annotations
 
-__all__ = ["Storage", "read_uri", "refuse_place"]
+__all__ = ["AT_ONCE", "Storage", "StoredFile", "read_uri", "refuse_place"]
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from pyarrow import ArrowException
-from pyarrow.fs import FileSystem, FileType, LocalFileSystem
+from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem
 
 from pipeline.errors import PipelineError
 from pipeline.weights import write_atomic
@@ -28,7 +31,23 @@ PATIENCE = 60.0
 """Seconds for which a store that fails is asked again."""
 
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
+AT_ONCE = 16  # files on their way
 FINAL = ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "NO_SUCH_BUCKET", "SIGNATURE_DOES_NOT_MATCH")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that is there.
+
+    Attributes:
+        name: its name inside of the storage.
+        size: bytes.
+        age: seconds since it was written.
+    """
+
+    name: str
+    size: int
+    age: float
 
 
 class Storage:
@@ -36,8 +55,9 @@ class Storage:
 
     Arguments:
         place: a folder, or a URI that pyarrow knows: ``s3://bucket/prefix``,
-            ``s3://bucket/prefix?scheme=http&endpoint_override=127.0.0.1:9000``, ``gs://…``, ``file:///…``.
-            Who may read and write is not part of it: stores take that from their own variables and files.
+            ``s3://bucket/prefix?scheme=http&endpoint_override=127.0.0.1:9000``, ``gs://bucket/prefix``
+            (``gs://anonymous@…`` where everybody may write), ``file:///…``. Who may read and write is not
+            part of it: stores take that from their own variables and files.
 
     Attributes:
         elsewhere: whether the place was given as a URI: then files stay there, and manifests say so.
@@ -94,12 +114,41 @@ class Storage:
         info = self._patiently(lambda: self.filesystem.get_file_info(self.path(name)))
         return info.type == FileType.File and size in (None, info.size)
 
+    def files(self) -> list[StoredFile]:
+        """All files, by name; what was written a moment ago may lack in some stores.
+
+        Raises:
+            PipelineError: when the store does not answer.
+        """
+        root = self.path("")
+        selector = FileSelector(root, allow_not_found=True, recursive=True)
+        found, now = self._patiently(lambda: self.filesystem.get_file_info(selector)), time.time()
+        return sorted(
+            (
+                StoredFile(info.path.removeprefix(f"{root}/"), info.size, now - info.mtime_ns / 1e9)
+                for info in found
+                if info.type == FileType.File
+            ),
+            key=lambda file: file.name,
+        )
+
+    def remove(self, files: Iterable[StoredFile]) -> None:
+        """Remove those of the files that are there."""
+
+        def remove(file: StoredFile) -> None:
+            with contextlib.suppress(FileNotFoundError):
+                self._patiently(lambda: self.filesystem.delete_file(self.path(file.name)))
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(remove, files))
+
     def delete(self) -> None:
         """Remove all that is here, if there is something."""
 
         def delete() -> None:
             if self.filesystem.get_file_info(self.path("")).type != FileType.NotFound:
-                self.filesystem.delete_dir(self.path(""))
+                with contextlib.suppress(FileNotFoundError):  # Google's has no folder when its files are gone
+                    self.filesystem.delete_dir(self.path(""))
 
         self._patiently(delete)
 
@@ -167,7 +216,7 @@ def refuse_place(place: str) -> None:
     parts = urlsplit(place)
     if "://" in place and parts.scheme not in SCHEMES:
         raise PipelineError(f"expected a folder or a URI of {', '.join(SCHEMES)}, got {parts.scheme}://")
-    if "@" in parts.netloc:
+    if "@" in parts.netloc and not (parts.scheme == "gs" and parts.netloc.startswith("anonymous@")):
         raise PipelineError(
             "expected a storage URI without a user and a password, got one with them: give them in the "
             "store's own variables, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -180,10 +229,19 @@ def _open(place: str) -> tuple[FileSystem, str]:
     if "://" not in place:
         return LocalFileSystem(), place
     try:
-        filesystem, root = FileSystem.from_uri(place)
+        filesystem, root = FileSystem.from_uri(_impatient(place))
     except (ArrowException, OSError, ValueError) as error:
         raise PipelineError(f"{_refused(error)}, in {place}: correct cluster.storage") from None
     return filesystem, root.rstrip("/")
+
+
+def _impatient(place: str) -> str:
+    """The URI with our own patience, where the library would have another: Google's tries for 15 minutes."""
+    parts = urlsplit(place)
+    if parts.scheme != "gs" or "retry_limit_seconds=" in parts.query:
+        return place
+    query = "&".join(filter(None, [parts.query, f"retry_limit_seconds={PATIENCE:g}"]))
+    return urlunsplit(parts._replace(query=query))
 
 
 def _refused(error: Exception) -> str:

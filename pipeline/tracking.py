@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline import provenance
 from pipeline.config import Params, load_params
 from pipeline.errors import PipelineError
 from pipeline.mlflow_store import (
@@ -94,12 +95,16 @@ class LiveRun:
     def _open(self, client: MlflowClient) -> tuple[str, int]:
         """The run's id and the last step that it has."""
         experiment = open_experiment(client, self.store)
+        origin = provenance.git_tags() | provenance.data_tags()
         found = client.search_runs([experiment], f"tags.`{TRAINING_TAG}` = '{self.key}'", max_results=1)
         if not found:
-            run = client.create_run(experiment, run_name=self.name, tags={TRAINING_TAG: self.key})
+            tags = {TRAINING_TAG: self.key, **origin}
+            run = client.create_run(experiment, run_name=self.name, tags=tags)
             return run.info.run_id, -1
         run_id = found[0].info.run_id
         client.update_run(run_id, status="RUNNING")
+        for name, value in origin.items():
+            client.set_tag(run_id, name, value)
         steps = [m.step for name in found[0].data.metrics for m in client.get_metric_history(run_id, name)]
         return run_id, max(steps, default=-1)
 

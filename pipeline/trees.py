@@ -7,7 +7,7 @@ of a data folder a tree holds the manifest alone, which says where each part is.
 
 from __future__ import annotations
 
-__all__ = ["AT_ONCE", "TREE_VARIABLE", "Tree", "enter", "home_of_trees", "unpack"]
+__all__ = ["TREE_VARIABLE", "Tree", "enter", "home_of_trees", "unpack"]
 
 import fcntl
 import hashlib
@@ -21,13 +21,12 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.errors import PipelineError
 from pipeline.manifest import MANIFEST, FileEntry, read_manifest
-from pipeline.storage import Storage
+from pipeline.storage import AT_ONCE, Storage
 from pipeline.weights import sha256, write_atomic
 
 TREE_VARIABLE = "PIPELINE_TREE"
 """Names the tree that the processes of a Ray job work in: the URI of its list."""
 
-AT_ONCE = 16  # files on their way
 UNPACKED = ".unpacked"  # in a tree that is whole
 
 

@@ -37,7 +37,7 @@ def closure(wanted: list[str]) -> dict[str, str]:
                 needed.marker.evaluate({"extra": extra}) for extra in extras | {""}
             ):
                 queue.append(needed)
-    return {name: version for name, version in sorted(versions.items()) if name != "setuptools"}
+    return {name: version for name, version in sorted(versions.items()) if name not in ("pip", "setuptools")}
 
 
 def write(name: str, wanted: list[str], bases: tuple[str, ...], known: dict[str, str]) -> dict[str, str]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -127,10 +130,51 @@ def test_a_stage_depends_on_no_code_that_it_does_not_import(stage: str) -> None:
     assert not [dep for dep in code if not any(file == dep or file.startswith(f"{dep}/") for file in used)]
 
 
+def commands(given: dict[str, Any]) -> list[str]:
+    """The commands of a stage, in order."""
+    return given["cmd"] if isinstance(given["cmd"], list) else [given["cmd"]]
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_script_command_and_stage_share_a_name(stage: str) -> None:
-    assert body(stage)["cmd"].split()[:3] == ["python", "-m", f"stages.{stage}"]
+    assert commands(body(stage))[-1].split()[:3] == ["python", "-m", f"stages.{stage}"]
     assert (ROOT / f"stages/{stage}.py").is_file()
+
+
+@pytest.mark.parametrize("file", ["dvc.yaml", "comparisons/peers/dvc.yaml"])
+def test_names_are_looked_at_before_the_shell_sees_one(file: str) -> None:
+    for stage in yaml.safe_load((ROOT / file).read_text())["stages"].values():
+        first, *others = commands(stage.get("do", stage))
+        if any("${" in command for command in (first, *others)):
+            assert first.removeprefix("PYTHONPATH=../.. ") == "python -m pipeline.names"
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("dvc.yaml", "x; touch owned"),
+        ("dvc.yaml", "x$(touch owned)"),
+        ("dvc.yaml", "x\ntouch owned"),
+        ("comparisons/peers/dvc.yaml", "x; touch owned"),
+    ],
+)
+def test_a_name_that_is_a_command_reaches_no_shell(tmp_path: Path, file: str, name: str) -> None:
+    """DVC runs the commands of the stage in a folder of its own."""
+    stage = yaml.safe_load((ROOT / file).read_text())["stages"]["train"]
+    stage["do"] = {"cmd": [text.replace("../..", str(ROOT)) for text in stage["do"]["cmd"]]}
+    for path, content in {
+        "dvc.yaml": {"vars": ["trainings.yaml"], "stages": {"train": stage}},
+        "params.yaml": {"editor": {name: {"kind": "ridge"}}},
+        "trainings.yaml": {"trainings": {"a-0": {"editor": name, "seed": 0}}},
+    }.items():
+        (tmp_path / path).write_text(yaml.safe_dump(content))
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
+    dvc = [sys.executable, "-m", "dvc"]
+    subprocess.run([*dvc, "init", "--quiet", "--no-scm"], cwd=tmp_path, check=True)
+    done = subprocess.run([*dvc, "repro"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode != 0 and "expected a name of letters" in done.stderr, done.stdout + done.stderr
+    assert not (tmp_path / "owned").exists()
 
 
 def outputs(stage: str) -> dict[str, dict[str, Any]]:
@@ -206,7 +250,7 @@ def test_closed_forms_are_fitted_once_whatever_the_seeds(
 @pytest.mark.parametrize("stage", PEERS)
 def test_a_stage_of_the_comparison_is_that_of_the_pipeline(stage: str) -> None:
     peer, own = PEERS[stage].get("do", PEERS[stage]), body(stage)
-    assert peer["cmd"] == f"PYTHONPATH=../.. {seen_from_peers(own['cmd'])}"
+    assert commands(peer) == [f"PYTHONPATH=../.. {seen_from_peers(text)}" for text in commands(own)]
     for key in ("params", "deps"):
         assert peer[key] == list(dict.fromkeys(map(seen_from_peers, own[key]))), key
     committed = {"cache": False} if stage == "compare" else {}

@@ -90,6 +90,7 @@ def test_help_names_every_command(checkout):
         "help",
         "repro",
         "test",
+        "audit",
         "compare",
         "compare-full",
         "ablate",

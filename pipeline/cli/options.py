@@ -1,11 +1,25 @@
-"""What the commands of experiments and studies take: each function adds the arguments of one command."""
+"""What some commands take: each function adds the arguments of one command."""
 
 from __future__ import annotations
 
-__all__ = ["ablate", "search", "seeds", "study", "study_report"]
+__all__ = ["ablate", "clean", "search", "seeds", "study", "study_report"]
 
 from argparse import ArgumentParser
 from pathlib import Path
+
+
+def clean(command: ArgumentParser) -> None:
+    """``clean``."""
+    command.add_argument(
+        "--yes", action="store_true", help="remove it, and stop the jobs that this folder has submitted"
+    )
+    command.add_argument(
+        "--hours",
+        type=float,
+        default=24,
+        metavar="N",
+        help="leave alone what was written into the storage since then: others may share it (default: 24)",
+    )
 
 
 def seeds(command: ArgumentParser) -> None:

@@ -20,8 +20,8 @@ from pipeline.console import run_stage
 from pipeline.data import part_bytes
 from pipeline.manifest import MANIFEST, FileEntry, Manifest, read_manifest
 from pipeline.placement import STAGES
-from pipeline.storage import Storage
-from pipeline.trees import AT_ONCE, TREE_VARIABLE, Tree, enter
+from pipeline.storage import AT_ONCE, Storage
+from pipeline.trees import TREE_VARIABLE, Tree, enter
 from pipeline.weights import write_atomic
 
 COMMAND = ("python", "-m", "pipeline.jobs.running")

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from pipeline import console
+from pipeline import console, provenance
 from pipeline.config import Params, load_params
 from pipeline.data import new_folder
 from pipeline.interrupts import terminate_like_interrupt
@@ -28,7 +28,6 @@ from pipeline.jobs.watching import Cluster
 from pipeline.local_head import ROOT
 from pipeline.paths import PARAMS
 from pipeline.placement import STAGES, Stage
-from pipeline.provenance import COMMIT_VARIABLE, git_tags
 from pipeline.scratch import code_digest, fingerprint
 from pipeline.storage import Storage
 from pipeline.trees import TREE_VARIABLE, Tree
@@ -117,7 +116,7 @@ def _runtime_env(params: Params, tree: str, code: str) -> dict[str, Any]:
     asked = {key: value for key, value in asdict(params.cluster.runtime_env).items() if value}
     variables = {
         TREE_VARIABLE: tree,
-        COMMIT_VARIABLE: git_tags().get("mlflow.source.git.commit", ""),
+        **provenance.variables(),
         "PIPELINE_VERBOSE": str(int(console.verbose())),
     }
     return {**asked, "working_dir": code, "env_vars": {**asked.get("env_vars", {}), **variables}}

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-__all__ = ["Cluster"]
+__all__ = ["Cluster", "RunningJob"]
 
 import logging
 import os
 import re
 import shlex
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline import console
 from pipeline.errors import PipelineError
+from pipeline.scratch import fingerprint
 
 if TYPE_CHECKING:
-    from ray.job_submission import JobStatus, JobSubmissionClient
+    from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 T = TypeVar("T")
 POLL_SECONDS = (0.5, 5.0)  # between two looks at a job: at first, and when it has run for a while
@@ -24,6 +28,22 @@ REQUEST_SECONDS = 60.0
 STOP_SECONDS = 30.0
 OWN_LINES = re.compile(r"^(\d{4}-\d\d-\d\d \S+\s+INFO job_manager\.py|Running entrypoint for job )")
 ERROR = "error: "
+SENDER = "sent-from"  # in a job's metadata: the folder that has submitted it
+
+
+@dataclass(frozen=True, slots=True)
+class RunningJob:
+    """A job that a cluster has not brought to its end.
+
+    Attributes:
+        name: its id.
+        command: what it runs.
+        ours: whether this folder has submitted it.
+    """
+
+    name: str
+    command: str
+    ours: bool
 
 
 class Cluster:
@@ -67,14 +87,25 @@ class Cluster:
                 self._submit(attempt, command, runtime_env)
             self._watch(attempt)
         except KeyboardInterrupt:
-            self._stop(attempt)
+            self.stop(attempt)
             raise
+
+    def running(self) -> list[RunningJob]:
+        """All jobs that have not ended, of this project or not."""
+        return [
+            RunningJob(name, job.entrypoint, (job.metadata or {}).get(SENDER) == _this_folder())
+            for name, job in self._jobs().items()
+            if not job.status.is_terminal()
+        ]
 
     def _submit(self, job: str, command: Sequence[str], runtime_env: Mapping[str, Any]) -> None:
         def submit() -> None:
             if job not in self._statuses():  # the answer to an earlier try may have been lost
                 self.client.submit_job(
-                    entrypoint=shlex.join(command), submission_id=job, runtime_env=dict(runtime_env)
+                    entrypoint=shlex.join(command),
+                    submission_id=job,
+                    runtime_env=dict(runtime_env),
+                    metadata={SENDER: _this_folder()},
                 )
 
         self._ask(submit)
@@ -111,7 +142,7 @@ class Cluster:
             ending = f"expected a job that ends, got {reason!r}, of {job}: run the same command again"
             raise PipelineError(error.removeprefix(ERROR) or ending)
 
-    def _stop(self, job: str) -> None:
+    def stop(self, job: str) -> None:
         """Stop a job, if it has been submitted, and wait until it has."""
         if job not in self._statuses():
             return
@@ -126,8 +157,12 @@ class Cluster:
 
     def _statuses(self) -> dict[str, JobStatus]:
         """Of the jobs that the cluster knows, by their ids."""
+        return {name: job.status for name, job in self._jobs().items()}
+
+    def _jobs(self) -> dict[str, JobDetails]:
+        """What has been submitted; drivers that somebody has started otherwise have no id."""
         jobs = self._ask(lambda: self.client.list_jobs())
-        return {job.submission_id: job.status for job in jobs if job.submission_id}
+        return {job.submission_id: job for job in jobs if job.submission_id}
 
     def _ask(self, question: Callable[[], T]) -> T:
         """An answer, asked for again while there is none."""
@@ -153,6 +188,11 @@ class Cluster:
                         "open, and run the same command again; a job that runs goes on"
                     ) from error
             time.sleep(POLL_SECONDS[0])
+
+
+def _this_folder() -> str:
+    """What tells this folder of this machine from others, and says nothing else of it."""
+    return fingerprint({"machine": socket.gethostname(), "user": os.getuid(), "folder": str(Path.cwd())})
 
 
 def _client(address: str) -> JobSubmissionClient:

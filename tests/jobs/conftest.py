@@ -73,6 +73,18 @@ def bucket():
         yield f"s3://{BUCKET}/project?scheme=http&endpoint_override=127.0.0.1:{port}"
 
 
+@pytest.fixture(scope="session")
+def google():
+    """The URI of a bucket of a server that speaks Google's protocol, and lets everybody in."""
+    port = free_port()
+    options = ["--host", "127.0.0.1", "--port", str(port), "--in-memory", "--default-bucket", BUCKET]
+    command = [sys.executable, "-m", "gcp_storage_emulator", "start", *options]
+    with stopped(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        while answer(f"http://127.0.0.1:{port}/storage/v1/b/{BUCKET}") is None:
+            time.sleep(0.1)
+        yield f"gs://anonymous@{BUCKET}/project?scheme=http&endpoint_override=127.0.0.1:{port}"
+
+
 @contextmanager
 def machines():
     """A cluster, with a token, that has no node yet."""

@@ -1,4 +1,4 @@
-"""One face for folders and object stores; the object store here is a real S3 protocol server."""
+"""One face for folders and object stores, which are real servers of their protocols here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.ports import free_port
 LARGE = 30 * 2**20  # goes up in parts
 
 
-@pytest.fixture(params=["folder", "file", "s3"])
+@pytest.fixture(params=["folder", "file", "s3", "gs"])
 def storage(request, tmp_path, monkeypatch):
     if request.param == "folder":
         return Storage(tmp_path / "storage")
@@ -26,7 +26,8 @@ def storage(request, tmp_path, monkeypatch):
         return Storage(f"file://{tmp_path}/storage")
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
-    return Storage(request.getfixturevalue("bucket")).child(tmp_path.name)
+    bucket = request.getfixturevalue({"s3": "bucket", "gs": "google"}[request.param])
+    return Storage(bucket).child(tmp_path.name)
 
 
 def test_a_file_is_what_was_written_last(storage):
@@ -49,6 +50,18 @@ def test_nothing_is_left_of_what_is_deleted(storage):
     assert not storage.has("a/b") and storage.has("c")
 
 
+def test_files_are_listed_with_size_and_age_and_go_one_by_one(storage):
+    assert storage.files() == []
+    storage.write("a/b", b"12")
+    storage.write("c", b"345")
+    inner, outer = storage.files()
+    assert (inner.name, inner.size, outer.name, outer.size) == ("a/b", 2, "c", 3)
+    assert all(abs(file.age) < 60 for file in (inner, outer))
+    storage.remove([outer])
+    storage.remove([outer])
+    assert [file.name for file in storage.files()] == ["a/b"]
+
+
 def test_a_large_file_arrives_whole(storage):
     content = os.urandom(LARGE)
     storage.write("large", content)
@@ -61,7 +74,12 @@ def test_only_uris_are_elsewhere(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("place", "said"), [("ftp://host/x", "s3.*ftp://"), ("s3://key:word@bucket/x", "without a user")]
+    ("place", "said"),
+    [
+        ("ftp://host/x", "s3.*ftp://"),
+        ("s3://key:word@bucket/x", "without a user"),
+        ("gs://key:word@bucket/x", "without a user"),
+    ],
 )
 def test_a_uri_that_is_none_or_holds_a_secret_is_refused(place, said):
     with pytest.raises(PipelineError, match=said) as refused:
@@ -84,12 +102,13 @@ def test_a_store_that_is_away_for_a_while_is_waited_for(monkeypatch):
         assert storage.read("a") == b"late"
 
 
-def test_a_store_that_stays_away_is_one_line(monkeypatch):
+@pytest.mark.parametrize("bucket", [f"s3://{BUCKET}", f"gs://anonymous@{BUCKET}"])
+def test_a_store_that_stays_away_is_one_line(bucket, monkeypatch):
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(pipeline.storage, "PATIENCE", 0.5)
     with pytest.raises(PipelineError, match="nothing is lost, run the same command again"):
-        Storage(f"s3://{BUCKET}/x?scheme=http&endpoint_override=127.0.0.1:{free_port()}").read("a")
+        Storage(f"{bucket}/x?scheme=http&endpoint_override=127.0.0.1:{free_port()}").read("a")
 
 
 def test_a_bucket_that_is_not_there_is_not_waited_for(bucket, monkeypatch):

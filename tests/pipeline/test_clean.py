@@ -34,10 +34,8 @@ def project(tmp_path, monkeypatch):
 
 
 def left() -> set[str]:
-    return {
-        str(each.path.relative_to(Path.cwd().parent) if each.path.is_absolute() else each.path)
-        for each in clean.leftovers()
-    }
+    outside = f"{Path.cwd().parent}/"
+    return {each.name.removeprefix(outside) for each in clean.here()}
 
 
 LEFT = {

@@ -226,6 +226,11 @@ def test_params_are_frozen_and_travel_to_workers() -> None:
         ({"cluster__storage": "s3://me:word@bucket"}, r"cluster\.storage: .*without a user and a password"),
         ({"cluster__runtime_env": {"working_dir": "."}}, r"cluster\.runtime_env\.working_dir: unknown key"),
         ({"cluster__label__actors": "lots"}, r"cluster\.label\.actors: expected a whole number or 'auto'"),
+        (
+            {"editor__x; touch y": {"kind": "ridge"}},
+            r"editor: expected a name of letters, .* got 'x; touch y'",
+        ),
+        ({"editor__../../x": {"kind": "ridge"}}, r"editor: expected a name of letters"),
         ({"publish__higher_is_better": "yes please"}, r"publish\.higher_is_better: expected true or false"),
     ],
 )

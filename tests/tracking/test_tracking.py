@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from mlflow import MlflowClient
 
+from pipeline import provenance
 from pipeline.errors import PipelineError
 from pipeline.mlflow_store import mlflow_errors, open_store, shown, store_of, tracking_uri
 from pipeline.tracking import LiveRun, download_editor
 from tests.ports import free_port
+
+AUTHOR = ("-c", "user.name=tester", "-c", "user.email=tester@example.org")
 
 
 def history_of(store, run_id, name="loss"):
@@ -69,6 +75,43 @@ def test_a_resumed_training_goes_on_in_the_same_run_without_repeated_steps(proje
     second.log({"loss": 1.0}, 3)
     assert second.close() == run_id
     assert history_of(second.store, run_id) == [(1, 3.0), (2, 2.0), (3, 1.0)]
+
+
+def origin_of(store, run_id):
+    tags = MlflowClient(store.uri).get_run(run_id).data.tags
+    return {name: tags[name] for name in tags if name.startswith(("dvc/", "git.", "mlflow.source.git"))}
+
+
+def test_a_live_run_names_the_commit_and_the_data_that_it_reads(project, monkeypatch):
+    for command in (["init", "-q"], ["add", "params.yaml"], [*AUTHOR, "commit", "-qm", "all"]):
+        subprocess.run(["git", *command], check=True)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+    outs = [
+        {"path": "data/labels", "md5": "1.dir"},
+        {"path": "models/styleae/config.json", "md5": "of before"},
+    ]
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"label": {"outs": outs}}}))
+    live = LiveRun(store_of(project), "styleae", key="a")
+    origin = {"mlflow.source.git.commit": commit, "git.dirty": "true", "dvc/data/labels": "1.dir"}
+    assert origin_of(live.store, live.close()) == origin
+
+    # The same without a repository, from what a job gets along; a run that goes on names the last commit.
+    for name, value in provenance.variables().items():
+        monkeypatch.setenv(name, value)
+    Path("dvc.lock").unlink()
+    shutil.rmtree(".git")
+    assert provenance.git_tags() | provenance.data_tags() == origin
+    monkeypatch.setenv("PIPELINE_COMMIT", "c0ffee")
+    monkeypatch.setenv("PIPELINE_DIRTY", "false")
+    again = LiveRun(store_of(project), "styleae", key="a")
+    changed = {"mlflow.source.git.commit": "c0ffee", "git.dirty": "false"}
+    assert origin_of(again.store, again.close()) == origin | changed
+
+
+def test_who_gives_a_commit_alone_says_nothing_of_changes(monkeypatch):
+    monkeypatch.setenv("PIPELINE_COMMIT", "c0ffee")
+    monkeypatch.delenv("PIPELINE_DIRTY", raising=False)
+    assert provenance.git_tags() == {"mlflow.source.git.commit": "c0ffee"}
 
 
 def test_a_store_that_is_away_is_one_warning_and_no_delay(project):
