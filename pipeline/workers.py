@@ -1,8 +1,9 @@
 """Ray Train: the workers of a training, and the trainer that starts them. Import it when Ray is connected.
 
 A worker builds the editor from the training split, runs the loop and returns the finished editor. Rank 0
-saves a checkpoint every few epochs; a lost worker, or a driver that was killed and run again, goes on from
-the last one.
+saves a checkpoint every few epochs; after a lost worker, or when a driver that was killed is run again, all
+go on from the last one, as many as there are then. Every rank reports every epoch; what rank 0 reports goes
+to the driver, and no worker talks to MLflow.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from pipeline.trees import enter
 from pipeline.weights import CONFIG, WEIGHTS
 
 STATE = "state.pt"
+RESIZE_SECONDS = 15.0  # between two looks at whether there is room for more workers
 
 # Actors of Ray Train that this training has no use for; each is a Python process to be started: one that
 # serves datasets, one that tidies up for detached controllers (this controller dies with its driver, and its
@@ -85,8 +87,9 @@ def run_job(
     trainer = LeanTrainer(
         _work,  # type: ignore[arg-type]
         train_loop_config={"job": job},
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=resources.processes,
+        scaling_config=ray.train.ScalingConfig(  # type: ignore[call-arg]
+            num_workers=_numbers(resources),
+            elastic_resize_monitor_interval_s=RESIZE_SECONDS,
             use_gpu=resources.gpus > 0,
             resources_per_worker={"CPU": resources.cpus}
             | ({"GPU": resources.gpus} if resources.gpus else {}),
@@ -113,6 +116,11 @@ def run_job(
             (outcome or {}).get("error", "expected a trained editor, got nothing from the workers")
         )
     return outcome
+
+
+def _numbers(resources: Fit) -> Any:  # noqa: ANN401
+    """How many workers, as Ray Train wants to know it: a number, or the least and the most."""
+    return resources.processes if resources.enough is None else (resources.enough, resources.processes)
 
 
 class LeanTrainer(TorchTrainer):
