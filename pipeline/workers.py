@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
 import ray.train
 import ray.train.torch
 import torch
 from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.execution.scaling_policy import ElasticScalingPolicy
 
 from pipeline.cluster import Fit
 from pipeline.editors import Editor, FitContext, editor_class, save_editor
@@ -35,6 +37,7 @@ from pipeline.weights import CONFIG, WEIGHTS
 
 STATE = "state.pt"
 RESIZE_SECONDS = 15.0  # between two looks at whether there is room for more workers
+COUNT_SECONDS = 10.0  # to wait for how much there is
 
 # Actors of Ray Train that this training has no use for; each is a Python process to be started: one that
 # serves datasets, one that tidies up for detached controllers (this controller dies with its driver, and its
@@ -124,11 +127,29 @@ def _numbers(resources: Fit) -> Any:  # noqa: ANN401
 
 
 class LeanTrainer(TorchTrainer):
-    """A ``TorchTrainer`` that starts no process which this training does not need."""
+    """A ``TorchTrainer`` that starts no process which this training does not need, and counts afresh."""
 
     def _create_default_callbacks(self) -> list[Any]:
         callbacks = super()._create_default_callbacks()  # type: ignore[misc]
         return [callback for callback in callbacks if type(callback).__name__ not in UNUSED]
+
+    def _initialize_and_run_controller(self, **options: Any) -> Any:  # noqa: ANN401
+        if self.scaling_config.elasticity_enabled:  # type: ignore[attr-defined]
+            options["scaling_policy"] = PresentNodes(self.scaling_config)  # type: ignore[arg-type]
+        return super()._initialize_and_run_controller(**options)  # type: ignore[misc]
+
+
+class PresentNodes(ElasticScalingPolicy):
+    """Ray's policy by a fresh count: its own is up to 20 s old, with the node in it that was just lost."""
+
+    def _get_reserved_resources(self) -> Any:  # noqa: ANN401
+        counted = self._autoscaling_coordinator.get_reserved_resources.remote(
+            self._requester_id, recompute=True
+        )
+        try:
+            return ray.get(counted, timeout=COUNT_SECONDS)
+        except ray.exceptions.GetTimeoutError:
+            return None  # it asks again
 
 
 class EpochLines(ray.train.UserCallback):

@@ -16,9 +16,8 @@ from pipeline.editors import EditingData, editor_class
 from pipeline.editors.flow_settings import PluGeNParams, StyleFlowParams
 from pipeline.editors.peer_settings import DisentanglerParams
 from pipeline.editors.settings import StyleAEParams
-from pipeline.generators.stylegan2 import StyleGAN2
 from pipeline.loop import Loop
-from tests.fakes import FakeLabeler, fake_context, fake_data
+from tests.fakes import FakeGenerator, FakeLabeler, fake_context, fake_data
 
 SHAPE = {"layers": 1, "width": 16, "epochs": 6, "batch_size": 15, "learning_rate": 1e-3, "patience": 6}
 EDITS = StyleAEParams(**SHAPE, rank=6, probes=1, probe_epochs=1)
@@ -50,11 +49,8 @@ MOVED = 3  # epochs after which a training is continued with another number of r
 
 def make_loop(case: str, rank: int = 0, ranks: int = 1) -> Loop:
     """A loop over 40 latents, validated with 10."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        generator = StyleGAN2(z_dim=8, w_dim=16, num_layers=2, img_resolution=16, channel_max=8)
-    context = fake_context(generator.eval().requires_grad_(False))
-    data = fake_data(generator, FakeLabeler(pixels=3 * 16 * 16), 50)
+    generator = FakeGenerator()
+    context, data = fake_context(generator), fake_data(generator, FakeLabeler(), 50)
     train, val = (
         EditingData(data.w[rows], data.attrs[rows], data.columns) for rows in (slice(40), slice(40, 50))
     )

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.local_head import shared_address
 from pipeline.ray_environment import ALWAYS, LOCAL
 from tests.ports import free_port
 from tests.tiny import ROOT, stage_environment
+
+ADDRESS = "from pipeline.local_head import shared_address; print(shared_address())"
 
 
 class JoinedNode:
@@ -25,16 +26,16 @@ class JoinedNode:
     """
 
     def __init__(self, cpus: float, gpus: int = 0) -> None:
+        options = {"cwd": ROOT, "env": stage_environment(**ALWAYS, **LOCAL), "text": True}
+        address = subprocess.check_output([sys.executable, "-c", ADDRESS], **options).strip()
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "tests.jobs.join"),
-                *(str(shared_address()), str(free_port()), str(cpus), str(gpus)),
+                *(address, str(free_port()), str(cpus), str(gpus)),
             ],
-            cwd=ROOT,
-            env=stage_environment(**ALWAYS, **LOCAL),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            **options,
         )
         self.id = self.process.stdout.readline().strip()
 

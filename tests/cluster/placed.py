@@ -24,7 +24,7 @@ class PlacedActor:
 
     def __call__(self, shard: Mapping[str, Any]) -> dict[str, Any]:
         context = ray.get_runtime_context()
-        folder, ends = Path("meeting"), time.monotonic() + 120
+        folder, ends = Path("meeting"), time.monotonic() + 60
         folder.mkdir(exist_ok=True)
         (folder / str(os.getpid())).touch()
         while len(list(folder.iterdir())) < self.meeting and time.monotonic() < ends:

@@ -47,7 +47,7 @@ def test_an_editor_says_whether_its_loss_is_the_mean_of_its_rows_losses(case):
     loop = make_loop(case)
     rows = torch.arange(count_of(loop.train))
     whole, *parts = (
-        float(loop.objective(part_of(loop.train, part), 0.5)["loss"]) for part in (rows, *rows.split(20))
+        loop.objective(part_of(loop.train, part), 0.5)["loss"].item() for part in (rows, *rows.split(20))
     )
     assert (sum(parts) / len(parts) == pytest.approx(whole, rel=1e-4)) == loop.objective.editor.shares_batches
 
