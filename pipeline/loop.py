@@ -145,7 +145,7 @@ class Loop:
         cost = {
             "seconds": round(time.monotonic() - started, 4),
             "peak_mib": peak_mib(self.device),
-            "workers": float(self.ranks),
+            "workers": self.ranks,
         }
         self.history.append(row | cost)
         self.epoch += 1

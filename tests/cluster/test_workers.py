@@ -20,7 +20,7 @@ from tests.cluster.trainings import EDITOR, history, reported, snapshots, train_
 from tests.ranks import EDIT_TERMS
 from tests.tiny import STYLEAE, fill_labels, fill_metric, make_tiny_project
 
-TOLERANCE = 1e-4  # of losses, relative
+TOLERANCE = {"rel": 1e-3, "abs": 1e-6}  # of losses
 EPOCHS = 30
 
 
@@ -45,7 +45,7 @@ def change(section: str, name: str, **values: object) -> None:
 def assert_curve(found, expected):
     for name in ("loss", "val_loss", "reconstruction", "hinge", "attributes"):
         curve = [float(row[name]) for row in found]
-        assert curve == pytest.approx([row[name] for row in expected], rel=TOLERANCE), name
+        assert curve == pytest.approx([row[name] for row in expected], **TOLERANCE), name
 
 
 def logged() -> dict[str, Counter[int]]:
@@ -83,7 +83,7 @@ def test_two_workers_go_on_where_one_was_killed_and_lose_one_of_them(images, fin
     assert_curve(history(), expected)
     found, whole = (load_file(folder / "weights.safetensors") for folder in (EDITOR, Path("expected")))
     for name, tensor in whole.items():
-        assert found[name].numpy() == pytest.approx(tensor.numpy(), rel=TOLERANCE, abs=TOLERANCE), name
+        assert found[name].numpy() == pytest.approx(tensor.numpy(), rel=1e-3, abs=1e-4), name
 
     # One run, every epoch of every metric once, though some were computed twice; all ranks reported each.
     assert {name: steps == Counter(range(EPOCHS)) for name, steps in logged().items()} == dict.fromkeys(
@@ -91,14 +91,15 @@ def test_two_workers_go_on_where_one_was_killed_and_lose_one_of_them(images, fin
     )
     reports = [json.loads(line) for line in Path("reports.jsonl").read_text().splitlines()]
     assert {len(epochs) for epochs in reports} == {2}
-    assert all(first == second for first, second in reports)
-    assert len(reports) > EPOCHS - first["epoch"]
+    assert all(one == other for one, other in reports)
+    assert len(reports) >= EPOCHS - first["epoch"]
 
 
 def test_a_training_takes_the_workers_that_there_is_room_for(images):
     """A node is lost, and another one comes."""
     room = os.cpu_count() * 0.51  # of a worker: there is one on each node
-    change("editor", "styleae", epochs=100_000, patience=100_000)
+    # As long as it takes, and in small steps, so that rounding does not grow meanwhile.
+    change("editor", "styleae", epochs=100_000, patience=100_000, learning_rate=1e-5)
     change("cluster", "train", workers=[1, 2], cpus=room)
     with joined(os.cpu_count()) as node, training(until=lambda: len(reported()) >= 4) as run:
         assert set(workers()) == {2}

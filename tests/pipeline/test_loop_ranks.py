@@ -58,5 +58,5 @@ def test_one_case_stops_early(folder):
 
 def test_a_training_goes_on_with_another_number_of_ranks(folder):
     moved = read(folder, "moved", 2)
-    assert [row["workers"] for row in moved] == [3.0] * MOVED + [2.0] * (CASES["images"].epochs - MOVED)
+    assert [row["workers"] for row in moved] == [3] * MOVED + [2] * (CASES["images"].epochs - MOVED)
     assert_close(moved, train(make_loop("images")))
