@@ -63,7 +63,7 @@ def count_of(rows: Rows) -> int:
     return len(next(iter(rows.values())))
 
 
-def part_of(rows: Rows, which: Tensor | slice) -> Rows:
+def part_of(rows: Rows, which: Tensor) -> Rows:
     """Some of the rows."""
     return {name: tensor[which] for name, tensor in rows.items()}
 
@@ -142,37 +142,53 @@ class Loop:
             **checked,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
         }
-        cost = {"seconds": round(time.monotonic() - started, 4), "peak_mib": peak_mib(self.device)}
+        cost = {
+            "seconds": round(time.monotonic() - started, 4),
+            "peak_mib": peak_mib(self.device),
+            "workers": self.ranks,
+        }
         self.history.append(row | cost)
         self.epoch += 1
         return self.history[-1]
 
     def _step(self, batch: Tensor, progress: float) -> dict[str, Tensor]:
         """One update; the losses of this rank's part, summed over its rows."""
-        part = batch.tensor_split(self.ranks)[self.rank].to(self.device)
+        part, counted = self._part(batch)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.settings, progress)
         losses = self.forward(part_of(self.train, part), progress)
         self.optimizer.zero_grad(set_to_none=True)
         # Gradients are averaged over ranks; weighted by rows, that is the gradient of the batch's mean.
-        (losses["loss"] * (len(part) * self.ranks / len(batch))).backward()
+        (losses["loss"] * (counted * self.ranks / len(batch))).backward()
         if (largest := self.objective.gradient_clip) is not None:
             nn.utils.clip_grad_norm_(self.trained.values(), largest)
         self.optimizer.step()
-        return {name: value.detach() * len(part) for name, value in losses.items()}
+        return {name: value.detach() * counted for name, value in losses.items()}
+
+    def _part(self, batch: Tensor) -> tuple[Tensor, int]:
+        """This rank's rows of a batch, and how many of them count.
+
+        A rank for which no row is left takes one that counts nothing: all ranks take part in every step, and
+        the mean over no rows is no number.
+        """
+        part = batch.tensor_split(self.ranks)[self.rank]
+        return (part if len(part) else batch[:1]).to(self.device), len(part)
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Losses on the validation split, as at the end of the training, so that epochs compare."""
+        """Losses on the validation split, as at the end of the training, so that epochs compare.
+
+        All ranks get the same numbers, to the bit: by them each decides when to stop.
+        """
         self.objective.eval()
-        sums: dict[str, float] = defaultdict(float)
-        size = self.settings.batch_size
+        zero = torch.zeros((), dtype=torch.float64, device=self.device)
+        sums: dict[str, Tensor] = defaultdict(zero.clone)
         count = count_of(self.val)
-        for first in range(0, count, size):
-            part = part_of(self.val, slice(first, first + size))
-            for name, value in self.objective(part, 1.0).items():
-                sums[name] += float(value) * count_of(part)
-        return {name: value / count for name, value in sums.items()}
+        for batch in torch.arange(count).split(self.settings.batch_size):
+            part, counted = self._part(batch)
+            for name, value in self.objective(part_of(self.val, part), 1.0).items():
+                sums[name] += value.double() * counted
+        return {name: value / count for name, value in self._over_ranks(sums).items()}
 
     def _over_ranks(self, sums: dict[str, Tensor]) -> dict[str, float]:
         total = torch.stack(list(sums.values()))

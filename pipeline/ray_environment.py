@@ -15,7 +15,7 @@ ALWAYS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # a busy machine starts Python processes slowly
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20",  # then it counts again for how many workers there is room
 }
 QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal"}
 # Or else glibc gives the memory of large tensors back at once and takes it anew: a tenth of a batch's time.

@@ -24,7 +24,8 @@ class Actors:
     Attributes:
         actors: how many; ``"auto"`` fills the cluster.
         cpus: CPUs of each.
-        gpus: GPUs of each, a fraction shares one; ``"auto"`` takes one where there is one.
+        gpus: GPUs of each, a fraction shares one; ``"auto"`` takes one where there is one. With GPUs, actors
+            are on nodes that have some and on no others, because devices differ in the last bits.
         hang_seconds: an actor that gives no sign of life for so long is killed and replaced.
     """
 
@@ -38,6 +39,7 @@ class Actors:
         require(self, "actors", at_least=1)
         require(self, "cpus", "hang_seconds", above=0)
         require(self, "gpus", at_least=0)
+        _check_gpus(self.gpus)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +47,18 @@ class Workers:
     """Resources of the training.
 
     Attributes:
-        workers: how many processes share each batch.
+        workers: how many processes share each batch: a number; ``"auto"`` for as many as fit when it begins;
+            or the least and the most, ``[1, 4]``. Of the last two it goes on with fewer when a node is lost,
+            down to one or the least, and with more when one comes, from the last checkpoint each time. (A
+            cluster that scales itself is asked for the most.) The losses do not depend on their number but
+            for rounding. Closed forms, and editors whose loss needs whole batches, take one worker; closed
+            forms no GPU.
         cpus: CPUs of each.
-        gpus: GPUs of each; ``"auto"`` takes one where there is one.
+        gpus: GPUs of each; ``"auto"`` takes one where there is one. Several workers take whole ones.
         max_failures: how many lost workers are survived by resuming from the last checkpoint.
     """
 
-    workers: int = 1
+    workers: int | Auto | tuple[int, ...] = 1
     cpus: float = 2.0
     gpus: float | Auto = "auto"
     max_failures: int = 3
@@ -61,6 +68,17 @@ class Workers:
         require(self, "workers", at_least=1)
         require(self, "cpus", above=0)
         require(self, "gpus", "max_failures", at_least=0)
+        _check_gpus(self.gpus)
+        if isinstance(self.workers, tuple):
+            least, most = self.workers if len(self.workers) == 2 else (0, 0)
+            if not 1 <= least <= most:
+                raise SectionError(
+                    "workers", f"expected the least and the most, such as [1, 4], got {list(self.workers)}"
+                )
+        if self.workers != 1 and not isinstance(self.gpus, str) and 0 < self.gpus < 1:
+            raise SectionError(
+                "gpus", f"expected whole GPUs for several workers, got {self.gpus:g}: NCCL shares none"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +157,12 @@ class ClusterParams:
     def submits(self) -> bool:
         """Whether heavy stages are sent away as Ray jobs."""
         return self.address.startswith(("http://", "https://"))
+
+
+def _check_gpus(gpus: float | Auto) -> None:
+    """Refuse what Ray gives to no process."""
+    if not isinstance(gpus, str) and gpus > 1 and gpus % 1:
+        raise SectionError("gpus", f"expected whole GPUs, or a share of one, got {gpus:g}")
 
 
 def _check_storage(uri: str) -> None:

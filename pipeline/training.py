@@ -14,7 +14,7 @@ import io
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,12 @@ import torch
 from pipeline.cluster import connect, fit_workers
 from pipeline.config import Params
 from pipeline.data import Manifest, check_provenance, read_manifest
+from pipeline.editors import editor_class
 from pipeline.errors import PipelineError
 from pipeline.generators.pullback import METRIC, REPORT
 from pipeline.mlflow_store import shown, store_of
 from pipeline.paths import LABELS, PULLBACK, WORK, editor_folder
+from pipeline.resources import Workers
 from pipeline.scratch import code_digest, fingerprint
 from pipeline.storage import Storage
 from pipeline.tracking import LiveRun
@@ -79,15 +81,21 @@ def train_editor(name: str, params: Params, on_epoch: Callable[[Row], None] = la
         LiveRun(store, name, key) if hasattr(settings, "epochs") else None
     )  # a closed form: nothing to watch
 
-    def on_row(row: Row) -> None:
-        if live:
+    seen: set[float] = set()
+
+    def send(row: Row) -> None:
+        if live and row["epoch"] not in seen:
             live.log({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
+        seen.add(row["epoch"])
+
+    def on_row(row: Row) -> None:
+        send(row)
         on_epoch(row)
 
     with connect(params.cluster):
         from pipeline.workers import Job, run_job  # imports Ray, which reads its environment then
 
-        resources = fit_workers(params.cluster.train)
+        resources = fit_workers(_useful(params.cluster.train, settings))
         job = Job(
             folder=str(Path.cwd()),
             settings=settings,
@@ -101,11 +109,20 @@ def train_editor(name: str, params: Params, on_epoch: Callable[[Row], None] = la
         lines = scratch / f"{run}.jsonl"
         failures = params.cluster.train.max_failures
         outcome = _watch(lambda: run_job(job, run, checkpoints, lines, resources, failures), lines, on_row)
+    for row in outcome["history"]:  # what a driver before this one had no time to send
+        send(row)
     run_id = live.close() if live else None
     _write(editor_folder(name), outcome, {"run_id": run_id, "tracking_uri": shown(store.uri)})
     checkpoints.child(run).delete()
     lines.unlink(missing_ok=True)
     return Trained(editor_folder(name), outcome["history"])
+
+
+def _useful(asked: Workers, settings: Any) -> Workers:  # noqa: ANN401
+    """The workers that an editor has work for: one, without a GPU, when it is made in closed form."""
+    if not hasattr(settings, "epochs"):
+        return replace(asked, workers=1, gpus=0.0)
+    return asked if editor_class(settings.kind).shares_batches else replace(asked, workers=1)
 
 
 def _labels_of(params: Params) -> Manifest:

@@ -1,8 +1,9 @@
 """Ray Train: the workers of a training, and the trainer that starts them. Import it when Ray is connected.
 
 A worker builds the editor from the training split, runs the loop and returns the finished editor. Rank 0
-saves a checkpoint every few epochs; a lost worker, or a driver that was killed and run again, goes on from
-the last one.
+saves a checkpoint every few epochs; after a lost worker, or when a driver that was killed is run again, all
+go on from the last one, as many as there are then. Every rank reports every epoch; what rank 0 reports goes
+to the driver, and no worker talks to MLflow.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
 import ray.train
 import ray.train.torch
 import torch
 from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.execution.scaling_policy import ElasticScalingPolicy
 
 from pipeline.cluster import Fit
 from pipeline.editors import Editor, FitContext, editor_class, save_editor
@@ -33,6 +36,8 @@ from pipeline.trees import enter
 from pipeline.weights import CONFIG, WEIGHTS
 
 STATE = "state.pt"
+RESIZE_SECONDS = 15.0  # between two looks at whether there is room for more workers
+COUNT_SECONDS = 10.0  # to wait for how much there is
 
 # Actors of Ray Train that this training has no use for; each is a Python process to be started: one that
 # serves datasets, one that tidies up for detached controllers (this controller dies with its driver, and its
@@ -85,8 +90,9 @@ def run_job(
     trainer = LeanTrainer(
         _work,  # type: ignore[arg-type]
         train_loop_config={"job": job},
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=resources.processes,
+        scaling_config=ray.train.ScalingConfig(  # type: ignore[call-arg]
+            num_workers=_numbers(resources),
+            elastic_resize_monitor_interval_s=RESIZE_SECONDS,
             use_gpu=resources.gpus > 0,
             resources_per_worker={"CPU": resources.cpus}
             | ({"GPU": resources.gpus} if resources.gpus else {}),
@@ -115,12 +121,35 @@ def run_job(
     return outcome
 
 
+def _numbers(resources: Fit) -> Any:  # noqa: ANN401
+    """How many workers, as Ray Train wants to know it: a number, or the least and the most."""
+    return resources.processes if resources.enough is None else (resources.enough, resources.processes)
+
+
 class LeanTrainer(TorchTrainer):
-    """A ``TorchTrainer`` that starts no process which this training does not need."""
+    """A ``TorchTrainer`` that starts no process which this training does not need, and counts afresh."""
 
     def _create_default_callbacks(self) -> list[Any]:
         callbacks = super()._create_default_callbacks()  # type: ignore[misc]
         return [callback for callback in callbacks if type(callback).__name__ not in UNUSED]
+
+    def _initialize_and_run_controller(self, **options: Any) -> Any:  # noqa: ANN401
+        if self.scaling_config.elasticity_enabled:  # type: ignore[attr-defined]
+            options["scaling_policy"] = PresentNodes(self.scaling_config)  # type: ignore[arg-type]
+        return super()._initialize_and_run_controller(**options)  # type: ignore[misc]
+
+
+class PresentNodes(ElasticScalingPolicy):
+    """Ray's policy by a fresh count: its own is up to 20 s old, with the node in it that was just lost."""
+
+    def _get_reserved_resources(self) -> Any:  # noqa: ANN401
+        counted = self._autoscaling_coordinator.get_reserved_resources.remote(
+            self._requester_id, recompute=True
+        )
+        try:
+            return ray.get(counted, timeout=COUNT_SECONDS)
+        except ray.exceptions.GetTimeoutError:
+            return None  # it asks again
 
 
 class EpochLines(ray.train.UserCallback):

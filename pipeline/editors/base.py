@@ -98,6 +98,8 @@ class Editor(nn.Module, ABC):
     Attributes:
         kind: the name of the method in ``params.yaml`` and ``config.json``.
         arguments: what the constructor takes beside ``columns``; attributes of the same names hold it.
+        shares_batches: whether the loss of a batch is the mean of its rows' own losses, so that several
+            workers may each compute a part of it.
         columns: the K editable columns: an attribute, or a class of a categorical one.
         w_dim: width of the style vector.
         style_layers: for single attributes the style inputs that their edits change, the first and the last
@@ -106,6 +108,7 @@ class Editor(nn.Module, ABC):
 
     kind: ClassVar[str]
     arguments: ClassVar[tuple[str, ...]] = ("w_dim",)
+    shares_batches: ClassVar[bool] = True
     columns: tuple[str, ...]
     w_dim: int
     style_layers: StyleLayers = MappingProxyType({})

@@ -47,6 +47,7 @@ class Disentangler(Editor):
 
     kind = "disentangler"
     arguments = ("w_dim", "components", "layers", "width")
+    shares_batches = False  # batch norms and correlations are those of a batch
     center: Tensor
     axes: Tensor
     scale: Tensor

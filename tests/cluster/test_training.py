@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
 import json
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from pipeline.config import load_params
-from pipeline.data import read_manifest, read_table, to_tensors
-from pipeline.editors import EditingData, FitContext, editor_class, load_editor, save_editor
-from pipeline.generators import load_generator
-from pipeline.generators.pullback import load_metric
-from pipeline.loop import Loop
-from tests.tiny import (
-    fill_labels,
-    fill_metric,
-    make_tiny_project,
-    run_stage,
-    stage_command,
-    stage_environment,
-)
+from pipeline.editors import load_editor
+from tests.cluster.trainings import EDITOR, history, reported, snapshots, train_without_ray, training
+from tests.tiny import fill_labels, fill_metric, make_tiny_project, run_stage
 
 EPOCHS = 40
-EDITOR = Path("models/styleae")
 
 
 @pytest.fixture
@@ -43,66 +27,6 @@ def labelled(project):
     fill_labels()
     fill_metric()
     return project
-
-
-def train_without_ray(name: str) -> list[dict[str, float]]:
-    """Save the editor in ``expected``; its history."""
-    params = load_params()
-    settings = params.editor_settings(name)
-    provenance = read_manifest("data/labels").provenance
-    columns, decided = (tuple(provenance[name]) for name in ("columns", "decided"))
-    train, val = (
-        EditingData(*to_tensors(read_table("data/labels", ["w", *columns], split), columns), columns, decided)
-        for split in ("train", "val")
-    )
-    context = FitContext(
-        load_generator=lambda: load_generator(params.generator.weights),
-        load_metric=lambda: load_metric("data/pullback"),
-    )
-    editor = editor_class(settings.kind).build(settings, train, context, params.train.seed)
-    objective = editor.objective(settings, context)
-    history = []
-    if objective is not None:
-        loop = Loop(objective, objective, settings, train, val, params.train.seed)
-        while not loop.finished:
-            loop.run_epoch()
-        loop.load_best()
-        history = loop.history
-    save_editor(editor, "expected")
-    return history
-
-
-def history() -> list[dict[str, str]]:
-    with open(EDITOR / "history.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def reported() -> list[dict[str, float]]:
-    """The epochs that the running training has told its driver of."""
-    files = Path(".work/train").glob("*.jsonl")
-    return [
-        json.loads(line) for path in files for line in path.read_text().splitlines() if line.endswith("}")
-    ]
-
-
-def snapshots() -> list[Path]:
-    """What Ray Train writes when it has taken a checkpoint over."""
-    return list(Path(".work/train").glob("styleae-*/checkpoint_manager_snapshot.json"))
-
-
-@contextlib.contextmanager
-def training(until: Callable[[], object]) -> Iterator[subprocess.Popen[str]]:
-    """The train stage, running, when the condition holds."""
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    with subprocess.Popen(
-        stage_command("train", "styleae"), env=stage_environment(), text=True, **pipes
-    ) as run:
-        try:
-            while not until() and run.poll() is None:
-                time.sleep(0.01)
-            yield run
-        finally:
-            run.kill()
 
 
 def test_killed_driver_and_killed_worker_give_the_same_weights(labelled, find_process):

@@ -131,6 +131,12 @@ def test_values_arrive_typed() -> None:
     assert isinstance(params.editor["styleae"], StyleAEParams)
 
 
+def test_the_number_of_workers_may_be_a_range() -> None:
+    for workers in (3, "auto", [1, 4]):
+        found = parsed(cluster__train__workers=workers).cluster.train.workers
+        assert found == (tuple(workers) if isinstance(workers, list) else workers)
+
+
 def test_moves_may_be_whole_numbers() -> None:
     assert parsed(evaluate__deltas=[1, 2]).evaluate.deltas == (1.0, 2.0)
 
@@ -225,6 +231,17 @@ def test_params_are_frozen_and_travel_to_workers() -> None:
         ({"cluster__storage": "ftp://host/x"}, r"cluster\.storage: .*got ftp://"),
         ({"cluster__storage": "s3://me:word@bucket"}, r"cluster\.storage: .*without a user and a password"),
         ({"cluster__runtime_env": {"working_dir": "."}}, r"cluster\.runtime_env\.working_dir: unknown key"),
+        (
+            {"cluster__label__gpus": 1.5},
+            r"cluster\.label\.gpus: expected whole GPUs, or a share of one, got 1\.5",
+        ),
+        ({"cluster__train__workers": [4, 1]}, r"cluster\.train\.workers: .*such as \[1, 4\], got \[4, 1\]"),
+        ({"cluster__train__workers": [2]}, r"cluster\.train\.workers: expected the least and the most"),
+        ({"cluster__train__workers": "all"}, r"cluster\.train\.workers: expected a whole number or 'auto'"),
+        (
+            {"cluster__train__workers": 2, "cluster__train__gpus": 0.5},
+            r"cluster\.train\.gpus: expected whole GPUs for several workers, got 0\.5",
+        ),
         ({"cluster__label__actors": "lots"}, r"cluster\.label\.actors: expected a whole number or 'auto'"),
         (
             {"editor__x; touch y": {"kind": "ridge"}},
