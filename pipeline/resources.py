@@ -56,17 +56,19 @@ class Workers:
         cpus: CPUs of each.
         gpus: GPUs of each; ``"auto"`` takes one where there is one. Several workers take whole ones.
         max_failures: how many lost workers are survived by resuming from the last checkpoint.
+        hang_seconds: a worker that gives no sign of life for so long counts as lost.
     """
 
     workers: int | Auto | tuple[int, ...] = 1
     cpus: float = 2.0
     gpus: float | Auto = "auto"
     max_failures: int = 3
+    hang_seconds: float = 120.0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         require(self, "workers", at_least=1)
-        require(self, "cpus", above=0)
+        require(self, "cpus", "hang_seconds", above=0)
         require(self, "gpus", "max_failures", at_least=0)
         _check_gpus(self.gpus)
         if isinstance(self.workers, tuple):

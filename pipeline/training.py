@@ -105,6 +105,7 @@ def train_editor(name: str, params: Params, on_epoch: Callable[[Row], None] = la
             seed=params.seed_of(name),
             checkpoint_epochs=params.train.checkpoint_epochs,
             threads=max(1, int(resources.cpus)),
+            hang_seconds=params.cluster.train.hang_seconds,
         )
         lines = scratch / f"{run}.jsonl"
         failures = params.cluster.train.max_failures

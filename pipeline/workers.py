@@ -33,6 +33,7 @@ from pipeline.loop import Loop, peak_mib
 from pipeline.splits import read_split
 from pipeline.storage import Storage
 from pipeline.trees import enter
+from pipeline.watchdog import end_if_hanging
 from pipeline.weights import CONFIG, WEIGHTS
 
 STATE = "state.pt"
@@ -58,6 +59,7 @@ class Job:
         seed: of initial weights and of the order of batches.
         checkpoint_epochs: epochs between checkpoints.
         threads: of torch, on a CPU.
+        hang_seconds: after so long without a sign of life a worker is killed; Ray starts another.
     """
 
     folder: str
@@ -68,6 +70,7 @@ class Job:
     seed: int
     checkpoint_epochs: int
     threads: int
+    hang_seconds: float
 
 
 def run_job(
@@ -174,9 +177,11 @@ def _work(config: dict[str, Any]) -> dict[str, Any]:
 
 def _train(job: Job) -> dict[str, Any]:
     """Build, train, and give the files of the editor, the history and how it went."""
+    end_if_hanging(job.hang_seconds)
     enter(job.folder)
     context, device = ray.train.get_context(), ray.train.torch.get_device()
     torch.set_num_threads(job.threads)
+    torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
     torch.manual_seed(job.seed)
 

@@ -51,6 +51,7 @@ BESIDE = {
         "tracking",
         "trees",
         "turns",
+        "watchdog",
     )
 }
 # Read as files rather than imported.
