@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.jobs.ports import free_port
+from tests.ports import free_port
 from tests.tiny import ROOT
 
 KNOWN = {"bad": [{"id": "GHSA-bad", "aliases": ["CVE-2026-1"], "summary": "bad", "affected": []}]}
