@@ -1,4 +1,4 @@
-"""Tables and curves of ``docs/performance.md``, from the JSON files of the benchmarks.
+"""Tables and curves of ``docs/performance.md`` and ``docs/scale.md``, from the benchmarks' JSON files.
 
 What stands between ``<!-- table: script/name -->`` (or ``<!-- facts: script -->``) and ``<!-- end -->`` is
 written here, so that no figure is copied by hand; the words around it are people's. Run it as
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 __all__ = ["CURVES", "Curve", "draw", "fill", "main"]
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,18 +19,18 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, StrMethodFormatter
 
-from benchmarks.harness import RESULTS, table_of
+from benchmarks.goodput import draw_goodput
+from benchmarks.harness import RESULTS, Results, read_results, table_of
 from pipeline import console
 from pipeline.errors import PipelineError
 from pipeline.figures import DPI, MUTED, SERIES, STYLE, blank, save
 
-PAGE = Path("docs/performance.md")
+PAGES = (Path("docs/performance.md"), Path("docs/scale.md"))
 CHARTS = Path("docs/performance")
+GOODPUT = CHARTS / "goodput.png"
 BLOCK = re.compile(r"(<!-- (table|facts): (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 SPAN = 5.0  # least ratio of the ends of a chart's vertical axis
 SHOWN_FACTS = ("date", "processor", "threads", "gflops", "gigabytes_per_second", "torch")
-
-Results = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +63,14 @@ CURVES: tuple[Curve, ...] = (
 
 
 def main() -> None:
-    """Fill the page and draw the charts."""
+    """Fill the pages and draw the charts."""
     results = read_results(RESULTS)
-    PAGE.write_text(fill(PAGE.read_text(), results))
+    for page in PAGES:
+        page.write_text(fill(page.read_text(), results))
     for curve in CURVES:
         draw(CHARTS / f"{curve.script}-{curve.table}.png", curve, results)
-    console.result(f"{PAGE}, {len(CURVES)} charts in {CHARTS}")
-
-
-def read_results(folder: Path) -> Results:
-    """The content of each JSON file, by the name of its benchmark."""
-    return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    draw_goodput(GOODPUT, results)
+    console.result(f"{', '.join(map(str, PAGES))}, {len(CURVES) + 1} charts in {CHARTS}")
 
 
 def fill(page: str, results: Results) -> str:
