@@ -52,10 +52,9 @@ DRIVES = (
     Drive(shards=200),
     Drive(shards=1000),
     Drive(shards=5000),
-    Drive(shards=1000, actors=8),
     Drive(shards=400, seconds=0.1),
-    Drive(shards=5000, crowd=True, seconds=5),
-    Drive(shards=3000, crowd=True, seconds=20),
+    Drive(shards=1500, crowd=True, seconds=2),
+    Drive(shards=2000, crowd=True, seconds=0.5),
 )
 WRITERS = 16  # parts on their way at once, as those of a cluster are
 SHARD = 500  # rows, the default

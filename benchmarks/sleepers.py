@@ -85,9 +85,9 @@ class Sleeper(LabelActor):
 
 
 class Crowd(Sleeper):
-    """Five hundred sleepers in one process."""
+    """Fifty sleepers in one process."""
 
-    at_once = 500
+    at_once = 50
 
     def __init__(self, work: str, seconds: float, device: str) -> None:
         super().__init__(work, seconds, device)
@@ -101,7 +101,7 @@ class Drive:
     Attributes:
         shards: how many.
         actors: processes that sleep.
-        crowd: whether each stands for hundreds.
+        crowd: whether each stands for fifty.
         seconds: of a shard.
     """
 
