@@ -7,7 +7,7 @@ written here, so that no figure is copied by hand; the words around it are peopl
 
 from __future__ import annotations
 
-__all__ = ["CURVES", "Curve", "draw", "fill", "main"]
+__all__ = ["CURVES", "Curve", "draw", "draw_goodput", "fill", "main"]
 
 import re
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, StrMethodFormatter
+from matplotlib.ticker import LogLocator, PercentFormatter, StrMethodFormatter
 
-from benchmarks.goodput import draw_goodput
+from benchmarks.goodput import DRAWN, MTBF_HOURS
 from benchmarks.harness import RESULTS, Results, read_results, table_of
 from pipeline import console
 from pipeline.errors import PipelineError
@@ -137,6 +137,25 @@ def _show_at_least(axes: Axes, span: float) -> None:
     low, high = axes.get_ylim()
     missing = max(1.0, span * low / high) ** 0.5
     axes.set_ylim(low / missing, high * missing)
+
+
+def draw_goodput(path: Path, results: Results) -> None:
+    """Goodput against the time between failures, a line for each size of a shard."""
+    rows = results["goodput"]["tables"]["mtbf"]["rows"]
+    with matplotlib.rc_context(STYLE):
+        figure = blank(6.4 * DPI, 3.6 * DPI)
+        axes = figure.add_axes((0.12, 0.16, 0.62, 0.7))
+        for shard, colour in zip(DRAWN, SERIES, strict=False):
+            goodput = [row[f"{shard:,}"] for row in rows]
+            axes.plot(MTBF_HOURS, goodput, "o-", color=colour, label=f"{shard:,} rows", ms=4)
+        axes.set(xscale="log", ylim=(0, 1), xlabel="hours between failures of a machine", ylabel="goodput")
+        axes.set_xticks(MTBF_HOURS)
+        axes.minorticks_off()
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.02), borderaxespad=0, labelcolor=MUTED)
+        axes.set_title("Goodput of 1,000 GPUs, 10⁸ latents")
+        save(figure, path)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import BENCHMARKS
-from benchmarks.goodput import draw_goodput
 from benchmarks.harness import read_results
-from benchmarks.page import CHARTS, CURVES, GOODPUT, PAGES, Curve, draw, fill
+from benchmarks.page import CHARTS, CURVES, GOODPUT, PAGES, Curve, draw, draw_goodput, fill
 from pipeline.errors import PipelineError
 
 ROOT = Path(__file__).parents[2]

@@ -67,7 +67,7 @@ def test_the_same_seed_gives_the_same_run():
 def test_measured_rates_are_predicted():
     """Runs of the driver in which actors sleep, from the constants of those in which they do not."""
     rows = [row for row in validation(RESULTS) if row["shard s"]]
-    assert {row["workers"] for row in rows} >= {2, 1000}
+    assert {row["workers"] for row in rows} >= {2, 100}
     for row in rows:
         assert row["predicted / measured"] == pytest.approx(1, abs=0.25), row
 
