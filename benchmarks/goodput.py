@@ -91,7 +91,7 @@ def image_rate(results: Results) -> float | None:
 
 
 def costs_of(results: Results, workers: int = 1, shard: float = 0.0) -> Costs:
-    """What was measured of the driver: its rate with the most shards, and the start of an actor."""
+    """What was measured of the driver: its processor time for a shard, and the start of an actor."""
     tables = results["driver"]["tables"]
     many = _unhindered(results)[-1]
     recorded = tables["recorded"]["rows"][-1]
@@ -100,7 +100,7 @@ def costs_of(results: Results, workers: int = 1, shard: float = 0.0) -> Costs:
         shard=shard,
         start=min(row["start s"] for row in _unhindered(results)) + _value(results, "generator loaded"),
         feed=many["feed s"] / many["shards"],
-        schedule=1 / many["shards/s"],
+        schedule=_slope(results, "driver s"),
         record=sum(recorded[f"{part} s"] for part in ("write", "read", "digest")) / recorded["entries"],
     )
 
@@ -135,10 +135,10 @@ def _value(results: Results, name: str) -> float:
     return next(row["value"] for row in rows if row["name"].startswith(name))
 
 
-def _megabytes_a_shard(results: Results) -> float:
-    """What the driver's memory grows by with each shard."""
-    few, *_, many = _unhindered(results)
-    return (many["driver MB"] - few["driver MB"]) / (many["shards"] - few["shards"])
+def _slope(results: Results, what: str) -> float:
+    """What a figure of the driver grows by with each shard, from the fewest to the most."""
+    rows = _unhindered(results)
+    return (rows[-1][what] - rows[0][what]) / (rows[-1]["shards"] - rows[0]["shards"])
 
 
 def _constants(results: Results, assumed: Assumed, rate_measured: bool) -> list[Row]:
@@ -152,7 +152,7 @@ def _constants(results: Results, assumed: Assumed, rate_measured: bool) -> list[
         ("driver: a shard scheduled", 1000 * costs.schedule, "ms"),
         ("driver: a shard handed to Ray Data", 1000 * costs.feed, "ms"),
         ("driver: a shard recorded", 1000 * costs.record, "ms"),
-        ("driver: memory of a shard", 1000 * _megabytes_a_shard(results), "kB"),
+        ("driver: memory of a shard", 1000 * _slope(results, "driver MB"), "kB"),
         ("an actor's start", costs.start, "s"),
         ("images of two cores of a CPU", cpu, "1/s"),
     ]
@@ -207,7 +207,7 @@ def _by_shard(results: Results, assumed: Assumed, asked: Asked) -> list[Row]:
                 "shard s": costs.shard,
                 "shards/s wanted": assumed.gpus / costs.shard,
                 "driver busy": f"{_mean(outcomes, 'driver'):.0%}",
-                "driver MB": shards * _megabytes_a_shard(results),
+                "driver MB": shards * _slope(results, "driver MB"),
                 "manifest MB": shards * entry / 1e6,
                 "minutes": wall / 60,
                 "GPU hours": wall * assumed.gpus / HOUR,
