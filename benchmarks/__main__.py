@@ -9,7 +9,7 @@ import sys
 
 from pipeline import console
 
-BENCHMARKS = ("synthesis", "pullback", "labelling", "training", "editing", "evaluation")
+BENCHMARKS = ("synthesis", "pullback", "labelling", "training", "editing", "evaluation", "driver", "goodput")
 
 
 def main(options: list[str]) -> int:

@@ -9,7 +9,21 @@ the bytes that must move over the rate of a copy, whichever is longer.
 
 from __future__ import annotations
 
-__all__ = ["Asked", "Case", "Limits", "Report", "arguments", "compared", "flops_of", "limits", "measure"]
+__all__ = [
+    "Asked",
+    "Case",
+    "Limits",
+    "Report",
+    "Results",
+    "Row",
+    "arguments",
+    "compared",
+    "flops_of",
+    "limits",
+    "measure",
+    "read_results",
+    "table_of",
+]
 
 import argparse
 import functools
@@ -17,7 +31,7 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -36,6 +50,7 @@ COPIED = 1 << 28  # bytes that are copied to measure the bandwidth, more than an
 HEADINGS = {"rate": "{unit}/s", "spread": "spread", "ratio": "× first", "floor": "of floor"}
 
 Row = dict[str, Any]
+Results = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +262,11 @@ def table_of(table: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     headings = [*(key.replace("name", "") for key in labels)]
     headings += [text.format(unit=table["unit"]) for text in HEADINGS.values()]
     return headings, [[*(_text(row[key]) for key in labels), *_figures(row)] for row in table["rows"]]
+
+
+def read_results(folder: Path) -> Results:
+    """The content of each JSON file, by the name of its benchmark."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
 
 
 def _figures(row: Row) -> list[str]:

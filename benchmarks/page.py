@@ -1,4 +1,4 @@
-"""Tables and curves of ``docs/performance.md``, from the JSON files of the benchmarks.
+"""Tables and curves of ``docs/performance.md`` and ``docs/scale.md``, from the benchmarks' JSON files.
 
 What stands between ``<!-- table: script/name -->`` (or ``<!-- facts: script -->``) and ``<!-- end -->`` is
 written here, so that no figure is copied by hand; the words around it are people's. Run it as
@@ -7,9 +7,8 @@ written here, so that no figure is copied by hand; the words around it are peopl
 
 from __future__ import annotations
 
-__all__ = ["CURVES", "Curve", "draw", "fill", "main"]
+__all__ = ["CURVES", "Curve", "draw", "draw_goodput", "fill", "main"]
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,20 +17,20 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, StrMethodFormatter
+from matplotlib.ticker import LogLocator, PercentFormatter, StrMethodFormatter
 
-from benchmarks.harness import RESULTS, table_of
+from benchmarks.goodput import DRAWN, MTBF_HOURS
+from benchmarks.harness import RESULTS, Results, read_results, table_of
 from pipeline import console
 from pipeline.errors import PipelineError
 from pipeline.figures import DPI, MUTED, SERIES, STYLE, blank, save
 
-PAGE = Path("docs/performance.md")
+PAGES = (Path("docs/performance.md"), Path("docs/scale.md"))
 CHARTS = Path("docs/performance")
+GOODPUT = CHARTS / "goodput.png"
 BLOCK = re.compile(r"(<!-- (table|facts): (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 SPAN = 5.0  # least ratio of the ends of a chart's vertical axis
 SHOWN_FACTS = ("date", "processor", "threads", "gflops", "gigabytes_per_second", "torch")
-
-Results = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +63,14 @@ CURVES: tuple[Curve, ...] = (
 
 
 def main() -> None:
-    """Fill the page and draw the charts."""
+    """Fill the pages and draw the charts."""
     results = read_results(RESULTS)
-    PAGE.write_text(fill(PAGE.read_text(), results))
+    for page in PAGES:
+        page.write_text(fill(page.read_text(), results))
     for curve in CURVES:
         draw(CHARTS / f"{curve.script}-{curve.table}.png", curve, results)
-    console.result(f"{PAGE}, {len(CURVES)} charts in {CHARTS}")
-
-
-def read_results(folder: Path) -> Results:
-    """The content of each JSON file, by the name of its benchmark."""
-    return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    draw_goodput(GOODPUT, results)
+    console.result(f"{', '.join(map(str, PAGES))}, {len(CURVES) + 1} charts in {CHARTS}")
 
 
 def fill(page: str, results: Results) -> str:
@@ -141,6 +137,25 @@ def _show_at_least(axes: Axes, span: float) -> None:
     low, high = axes.get_ylim()
     missing = max(1.0, span * low / high) ** 0.5
     axes.set_ylim(low / missing, high * missing)
+
+
+def draw_goodput(path: Path, results: Results) -> None:
+    """Goodput against the time between failures, a line for each size of a shard."""
+    rows = results["goodput"]["tables"]["mtbf"]["rows"]
+    with matplotlib.rc_context(STYLE):
+        figure = blank(6.4 * DPI, 3.6 * DPI)
+        axes = figure.add_axes((0.12, 0.16, 0.62, 0.7))
+        for shard, colour in zip(DRAWN, SERIES, strict=False):
+            goodput = [row[f"{shard:,}"] for row in rows]
+            axes.plot(MTBF_HOURS, goodput, "o-", color=colour, label=f"{shard:,} rows", ms=4)
+        axes.set(xscale="log", ylim=(0, 1), xlabel="hours between failures of a machine", ylabel="goodput")
+        axes.set_xticks(MTBF_HOURS)
+        axes.minorticks_off()
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.02), borderaxespad=0, labelcolor=MUTED)
+        axes.set_title("Goodput of 1,000 GPUs, 10⁸ latents")
+        save(figure, path)
 
 
 if __name__ == "__main__":

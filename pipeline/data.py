@@ -19,6 +19,7 @@ __all__ = [
     "part_name",
     "read_manifest",
     "read_part",
+    "read_parts",
     "read_table",
     "replace_folder",
     "row_normals",
@@ -163,6 +164,16 @@ def read_table(
 ) -> pa.Table:
     """The rows of a data folder, in order of id, every part verified.
 
+    Arguments and errors are those of :func:`read_parts`.
+    """
+    return pa.concat_tables(read_parts(folder, columns, split)).combine_chunks()
+
+
+def read_parts(
+    folder: str | Path, columns: Sequence[str] | None = None, split: Split | None = None
+) -> Iterator[pa.Table]:
+    """The rows of a data folder part by part: of many, rows that nobody wants would not fit into memory.
+
     Arguments:
         folder: the data folder.
         columns: which columns to keep, in this order; ``None`` keeps all.
@@ -178,10 +189,11 @@ def read_table(
             "correct labeler.attributes or label again"
         )
     keep = None if columns is None else list(dict.fromkeys([*columns, "split"]))
-    table = pa.concat_tables(read_part(folder, file, manifest.schema, keep) for file in manifest.files)
-    if split is not None:
-        table = table.filter(pc.equal(table["split"].cast(pa.string()), split))
-    return (table if columns is None else table.select(list(columns))).combine_chunks()
+    for file in manifest.files:
+        table = read_part(folder, file, manifest.schema, keep)
+        if split is not None:
+            table = table.filter(pc.equal(table["split"].cast(pa.string()), split))
+        yield table if columns is None else table.select(list(columns))
 
 
 def replace_folder(new: str | Path, target: str | Path) -> None:

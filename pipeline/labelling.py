@@ -17,6 +17,7 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,7 @@ class LabelActor:
         labeler: folder of the classifier.
         attributes: which attributes to label, in the order of the columns.
         latents: the data folder to read.
+        schema: of its parts, as its manifest has it.
         work: where the labelled parts go, in ``parts``, and a seal for each that is finished, in ``seals``;
             a folder or the URI of a storage.
         batch_size: images at once.
@@ -84,6 +86,7 @@ class LabelActor:
         labeler: str,
         attributes: tuple[str, ...],
         latents: str,
+        schema: Mapping[str, str],
         work: str,
         batch_size: int,
         precision: Precision,
@@ -91,10 +94,9 @@ class LabelActor:
     ) -> None:
         self.synthesize = load_generator(generator, device).prepare(DTYPES[precision])
         self.labeler = load_labeler(labeler, attributes, device)
-        self.latents, self.work = Path(latents), Storage(work)
-        self.schema = read_manifest(latents).schema
+        self.latents, self.schema, self.work = Path(latents), schema, Storage(work)
         self.batch_size, self.precision, self.device = batch_size, precision, device
-        self.networks_in_use = threading.Lock()
+        self.networks_in_use: AbstractContextManager[object] = threading.Lock()
 
     def __call__(self, shard: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of a part of the latents to those of the labelled part."""
@@ -143,7 +145,7 @@ def label_latents(
         if not file.uri:
             part_bytes(LATENTS, file)  # a damaged part is refused before any long work
     if missing:
-        done |= {entry.name: entry for entry in _label_parts(params, work, missing, on_rows)}
+        done |= {entry.name: entry for entry in _label_parts(params, latents.schema, work, missing, on_rows)}
     manifest = Manifest.of(schema, [done[file.name] for file in latents.files], provenance)
     _publish(manifest, work)
     return manifest
@@ -179,7 +181,11 @@ def doubts_about_labels(params: Params) -> list[str]:
 
 
 def _label_parts(
-    params: Params, work: Storage, missing: list[FileEntry], on_rows: Callable[[int, bool], None]
+    params: Params,
+    schema: Mapping[str, str],
+    work: Storage,
+    missing: list[FileEntry],
+    on_rows: Callable[[int, bool], None],
 ) -> list[FileEntry]:
     """Let actors label the parts of the latents that are missing in ``work``."""
     kwargs = {
@@ -187,6 +193,7 @@ def _label_parts(
         "labeler": params.labeler.weights,
         "attributes": params.labeler.attributes,
         "latents": str(LATENTS),
+        "schema": dict(schema),
         "work": work.place,
         **asdict(params.label),
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.data import read_manifest, read_table, to_tensors
+from pipeline.data import read_manifest, read_parts, to_tensors
 from pipeline.editors import EditingData
 from pipeline.errors import PipelineError
 from pipeline.rows import Split
@@ -27,10 +27,10 @@ def read_split(labels: str | Path, split: Split, device: str | torch.device = "c
     """
     provenance = read_manifest(labels).provenance
     columns, decided = (tuple(provenance[name]) for name in ("columns", "decided"))
-    table = read_table(labels, ["w", *columns], split)
-    if table.num_rows == 0:
+    parts = [to_tensors(table, columns) for table in read_parts(labels, ["w", *columns], split)]
+    w, attrs = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    if not len(w):
         raise PipelineError(
             f"expected rows of the split {split!r}, got none, in {labels}: raise sample.count"
         )
-    w, attrs = to_tensors(table, columns)
     return EditingData(w.to(device), attrs.to(device), columns, decided)

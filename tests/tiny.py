@@ -146,6 +146,7 @@ def fill_labels() -> None:
         params.labeler.weights,
         params.labeler.attributes,
         str(LATENTS),
+        latents.schema,
         str(work),
         params.label.batch_size,
         params.label.precision,

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import BENCHMARKS
-from benchmarks.page import CHARTS, CURVES, PAGE, Curve, draw, fill, read_results
+from benchmarks.harness import read_results
+from benchmarks.page import CHARTS, CURVES, GOODPUT, PAGES, Curve, draw, draw_goodput, fill
 from pipeline.errors import PipelineError
 
 ROOT = Path(__file__).parents[2]
@@ -47,11 +48,15 @@ def test_a_curve_is_drawn(tmp_path):
     assert (tmp_path / "a.png").stat().st_size > 5_000
 
 
-def test_the_page_is_what_the_committed_results_say():
-    page = (ROOT / PAGE).read_text()
+def test_the_pages_are_what_the_committed_results_say():
+    pages = "".join((ROOT / page).read_text() for page in PAGES)
     results = read_results(ROOT / "benchmarks/results")
-    assert fill(page, results) == page
+    assert fill(pages, results) == pages
     assert {name.removesuffix("-gpu") for name in results} == set(BENCHMARKS)
-    for curve in CURVES:
-        name = f"{curve.script}-{curve.table}.png"
-        assert (ROOT / CHARTS / name).is_file() and f"performance/{name}" in page
+    for path in [GOODPUT, *(CHARTS / f"{curve.script}-{curve.table}.png" for curve in CURVES)]:
+        assert (ROOT / path).is_file() and f"performance/{path.name}" in pages
+
+
+def test_goodput_is_drawn(tmp_path):
+    draw_goodput(tmp_path / "a.png", read_results(ROOT / "benchmarks/results"))
+    assert (tmp_path / "a.png").stat().st_size > 5_000

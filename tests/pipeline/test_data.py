@@ -114,6 +114,12 @@ def test_splits_partition_the_rows_in_order(folder: Path) -> None:
     assert all(rows == sorted(rows) for rows in ids.values())
 
 
+def test_parts_come_one_by_one_with_the_rows_of_a_split_alone(folder):
+    parts = list(data.read_parts(folder, ["id"], "train"))
+    assert len(parts) == 3 and all(part.num_rows < 25 for part in parts)
+    assert pa.concat_tables(parts).equals(data.read_table(folder, ["id"], "train"))
+
+
 def test_any_parquet_reader_sees_plain_types(folder: Path) -> None:
     table = pq.read_table(folder / "part-00000.parquet")
     assert table.schema.equals(data.labels_schema(W_DIM, COLUMNS))

@@ -72,6 +72,16 @@ def test_the_same_parameters_give_the_same_bytes(project: Path) -> None:
     assert contents(project / "data/latents") == first
 
 
+def test_the_number_of_cores_changes_no_byte(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change(project, count=300, shard_rows=10)
+    made = []
+    for cores in (1, 8):
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        sample.main()
+        made.append(contents(project / "data/latents"))
+    assert made[0] == made[1] and len(made[0]) == 31
+
+
 def test_another_seed_gives_other_rows(project: Path) -> None:
     sample.main()
     first = contents(project / "data/latents")
