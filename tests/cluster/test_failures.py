@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,7 +14,9 @@ import pytest
 import yaml
 
 from tests.cluster.test_labelling import LABELS, SHARDS, contents, seals
-from tests.tiny import fill_labels, make_tiny_project, stage_command, stage_environment
+from tests.cluster.trainings import history, reported, training
+from tests.mlflow_server import mlflow_server
+from tests.tiny import fill_labels, fill_metric, make_tiny_project, stage_command, stage_environment
 
 
 @pytest.fixture
@@ -93,3 +96,17 @@ def test_what_no_new_try_can_mend_ends_in_one_line(project, actor, error):
     run = subprocess.run([sys.executable, script], env=stage_environment(), capture_output=True, text=True)
     assert run.returncode == 1, run.stderr
     assert run.stderr.startswith(f"error: {error}") and run.stderr.count("\n") == 1, run.stderr
+
+
+def test_a_training_goes_on_when_its_mlflow_server_dies(project, tmp_path_factory):
+    with contextlib.ExitStack() as server:
+        address = server.enter_context(mlflow_server(tmp_path_factory.mktemp("mlflow")))
+        longer = {"editor.styleae.epochs": 60, "editor.styleae.patience": 60}
+        make_tiny_project(project, {"tracking.uri": address, **longer})
+        fill_labels()
+        fill_metric()
+        with training(until=reported) as run:
+            server.close()
+            _, errors = run.communicate()
+    assert run.returncode == 0 and "no live metrics in MLflow" in errors, errors
+    assert len(history()) == 60
