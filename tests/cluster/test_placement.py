@@ -10,35 +10,33 @@ import json
 import subprocess
 import sys
 
-import pytest
-
-from tests.cluster.nodes import joined
-from tests.tiny import fill_labels, make_tiny_project, run_stage, stage_environment
+from tests.tiny import stage_environment
 
 CPUS, GPUS = 1, 2
 PLACE = """
 import json, shutil, sys
+from pipeline.ray_environment import ALWAYS, LOCAL, set_environment
+set_environment(ALWAYS | LOCAL)
 import ray
+from ray.cluster_utils import Cluster
 from pipeline.capacity import fit
-from pipeline.cluster import connect, map_shards, run_and_exit
-from pipeline.resources import Actors, ClusterParams
+from pipeline.cluster import map_shards
+from pipeline.resources import Actors
 from tests.cluster.placed import PlacedActor
 
-def main():
-    with connect(ClusterParams()):
-        found = {"fits": [vars_of(fit(99, *asked)) for asked in json.loads(sys.argv[1])]}
-        for name, actors in json.loads(sys.argv[2]).items():
-            shutil.rmtree("meeting", ignore_errors=True)
-            asked = Actors(**actors)
-            shards = [{} for _ in range(4 * asked.actors)]
-            found[name] = map_shards(shards, PlacedActor, {"meeting": asked.actors}, asked)
-        print(json.dumps(found))
-    return 0
-
-def vars_of(got):
-    return [got.processes, got.cpus, got.gpus]
-
-run_and_exit(main)
+cpus, gpus, fits, asked = json.loads(sys.argv[1])
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+found = {"gpu node": cluster.add_node(num_cpus=cpus, num_gpus=gpus).node_id}
+ray.init(address=cluster.address, logging_level="ERROR", log_to_driver=False)
+got = [fit(99, *each) for each in fits]
+found["fits"] = [[each.processes, each.cpus, each.gpus] for each in got]
+for name, actors in asked.items():
+    actors = Actors(**actors)
+    found[name] = map_shards([{}] * 4 * actors.actors, PlacedActor, {"meeting": actors.actors}, actors)
+    shutil.rmtree("meeting")
+ray.shutdown()
+cluster.shutdown()
+print(json.dumps(found))
 """
 FITS = {
     # (actors, CPUs, GPUs) → how many fit, and what each gets
@@ -51,40 +49,26 @@ FITS = {
 }
 
 
-@pytest.fixture(scope="module")
-def gpu_node(ray_head):
-    """A node with GPUs, beside the one without."""
-    with joined(CPUS, GPUS) as node:
-        yield node
-
-
-def test_generators_hold_shares_of_gpus_and_other_work_none(project, gpu_node):
+def test_generators_hold_shares_of_gpus_and_other_work_none(tmp_path):
     asked = {
         "generators": {"actors": 2, "cpus": 0.5, "gpus": 0.5},
         "others": {"actors": 1, "cpus": 1, "gpus": 0},
     }
     fits = [fit for fit, _ in FITS.values()]
     run = subprocess.run(
-        [sys.executable, "-c", PLACE, json.dumps(fits), json.dumps(asked)],
+        [sys.executable, "-c", PLACE, json.dumps([CPUS, GPUS, fits, asked])],
+        cwd=tmp_path,
         env=stage_environment(),
         capture_output=True,
         text=True,
     )
     assert run.returncode == 0, run.stderr
-    found = json.loads(run.stdout)
+    found = json.loads(run.stdout.splitlines()[-1])
     assert dict(zip(FITS, map(tuple, found["fits"]), strict=True)) == {n: f for n, (_, f) in FITS.items()}
 
     generators, others = found["generators"], found["others"]
     assert len({place["process"] for place in generators}) == 2
-    assert {place["node"] for place in generators} == {gpu_node.id}
+    assert {place["node"] for place in generators} == {found["gpu node"]}
     assert {(place["device"], place["gpus"]) for place in generators} == {("cuda", 0.5)}
     assert {tuple(place["ids"]) for place in generators} == {(0,)}  # the other GPU stays whole
     assert {(place["device"], place["gpus"]) for place in others} == {("cpu", 0)}
-
-
-def test_a_closed_form_takes_no_gpu_where_there_is_one(project, gpu_node):
-    """It could not: there is no CUDA here."""
-    make_tiny_project(project, {"cluster.train.gpus": "auto", "cluster.train.workers": "auto"})
-    fill_labels()
-    run = run_stage(project, "train", "interfacegan")
-    assert (run.returncode, run.stderr) == (0, "")

@@ -21,6 +21,7 @@ from tests.jobs.conftest import SECRETS, Remote, machines
 from tests.ports import free_port
 from tests.tiny import fill_labels, make_tiny_project, run_stage, stage_command, stage_environment
 
+pytestmark = pytest.mark.slow  # minutes, and machines that start again and again
 SHARDS = 60
 IN_FLIGHT = 6  # two actors, each with two shards at once and one that waits
 

@@ -12,6 +12,7 @@ from tests.clones import make_clone, repro
 from tests.mlflow_server import mlflow_server
 from tests.tiny import PARAMS, fill_labels, make_tiny_project, run_stage
 
+pytestmark = pytest.mark.slow  # minutes, and machines that start again and again
 ONE = {"editor": {"styleae": PARAMS["editor"]["styleae"]}}
 SAME = ("data/labels/manifest.json", "data/labels/part-00003.parquet", "models/styleae/weights.safetensors")
 
