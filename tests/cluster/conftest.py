@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def ray_head():
         yield
         secret = os.environ["RAY_AUTH_TOKEN"]
     assert not folder.exists()
-    assert processes_with(secret) == []
+    assert left_with(secret) == []
 
 
 @pytest.fixture
@@ -49,6 +50,14 @@ def processes_with(secret: str) -> list[int]:
             except OSError:  # gone, or another user's
                 continue
     return found
+
+
+def left_with(secret: str, seconds: float = 60) -> list[int]:
+    """Those that do not end within a while: what ends with another process takes a moment."""
+    ends = time.monotonic() + seconds
+    while (left := processes_with(secret)) and time.monotonic() < ends:
+        time.sleep(0.2)
+    return left
 
 
 @pytest.fixture

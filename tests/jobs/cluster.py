@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.cluster.conftest import processes_with, title_of
+from tests.cluster.conftest import left_with, processes_with, title_of
 from tests.ports import free_port
 from tests.tiny import ROOT
 
@@ -48,10 +48,7 @@ class Machines:
     def __exit__(self, *error: object) -> None:
         """End all nodes, and see that nothing of them is left."""
         self._stack.close()
-        ends = time.monotonic() + 60
-        while (left := processes_with(self.environment["RAY_AUTH_TOKEN"])) and time.monotonic() < ends:
-            time.sleep(0.5)  # what ends with its node takes a moment
-        assert left == []
+        assert left_with(self.environment["RAY_AUTH_TOKEN"]) == []
 
     def start_head(self) -> None:
         """Start the head, with one CPU."""
