@@ -22,9 +22,7 @@ from pipeline.storage import AT_ONCE, Storage, StoredFile
 from pipeline.trees import Tree
 
 WORK = ("label", "pullback", "train")  # folders of work in flight; a stage that is done removes its own
-LABELLED = (
-    f"parts/{MANIFEST}"  # labels that are done stay: manifests, in whose cache ever, say where they are
-)
+LABELLED = f"parts/{MANIFEST}"  # labels that are done stay: manifests say where they are, in any cache
 LIST = re.compile(r"trees/[0-9a-f]{64}\.json")
 
 
