@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ def ray_head():
     if VARIABLE in os.environ:
         yield
         return
+    resource_tracker.ensure_running()  # Python's own, which stays to the end: begun before there is a secret
     with shared_local():
         folder = Path(os.environ[VARIABLE])
         yield
