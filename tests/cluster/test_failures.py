@@ -13,24 +13,32 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.labelling import LabelActor
 from tests.cluster.conftest import title_of
 from tests.cluster.test_labelling import LABELS, SHARDS, contents, seals
 from tests.cluster.trainings import history, reported, training
 from tests.mlflow_server import mlflow_server
 from tests.tiny import fill_labels, fill_metric, make_tiny_project, stage_command, stage_environment
 
+IN_FLIGHT = LabelActor.at_once + 1  # shards that an actor has
+
 
 @pytest.fixture
 def expected(project):
     """The labels as they must be; the project is one whose labels are missing."""
     make_tiny_project(project, {"sample.count": 5 * SHARDS, "sample.shard_rows": 5})
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    params["cluster"]["label"] = {"actors": 2, "cpus": 0.5, "gpus": 0, "hang_seconds": 3}
-    Path("params.yaml").write_text(yaml.safe_dump(params))
+    give_up_after(3)
     fill_labels()
     made = contents(LABELS)
     os.rename(LABELS, "expected")
     return made
+
+
+def give_up_after(seconds: int) -> None:
+    """Label with two actors, each of which is killed when it hangs for so long."""
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["cluster"]["label"] = {"actors": 2, "cpus": 0.5, "gpus": 0, "hang_seconds": seconds}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
 
 
 def labelling():
@@ -39,17 +47,37 @@ def labelling():
     return subprocess.Popen(stage_command("label"), env=stage_environment(), **pipes)
 
 
+def both_actors(run: subprocess.Popen[str], find_process) -> list[int]:
+    """The processes of the actors, when both are there and a shard is finished."""
+    while not seals() or len(found := find_process("MapWorker")) < 2:
+        assert run.poll() is None, run.communicate()
+        time.sleep(0.005)
+    return found
+
+
 def test_a_hung_actor_holds_up_its_own_shards_alone_and_is_replaced(expected, find_process):
     with labelling() as run:
-        while not seals() and run.poll() is None:
-            time.sleep(0.005)
-        hung, other = find_process("MapWorker")
+        hung = both_actors(run, find_process)[0]
         os.kill(hung, signal.SIGSTOP)
         _, errors = run.communicate()
     assert (run.returncode, errors) == (0, "")
     assert contents(LABELS) == expected
     while title_of(hung):  # its watch ends it, if Ray has not
         time.sleep(0.1)
+
+
+def test_a_slow_actor_holds_up_its_own_shards_alone(expected, find_process):
+    give_up_after(600)
+    with labelling() as run:
+        slow = both_actors(run, find_process)[0]
+        os.kill(slow, signal.SIGSTOP)
+        while len(seals()) < SHARDS - IN_FLIGHT:
+            assert run.poll() is None, run.communicate()
+            time.sleep(0.01)
+        os.kill(slow, signal.SIGCONT)
+        _, errors = run.communicate()
+    assert (run.returncode, errors) == (0, "")
+    assert contents(LABELS) == expected
 
 
 def test_an_actor_that_is_killed_is_replaced(expected, find_process):
