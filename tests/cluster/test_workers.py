@@ -10,42 +10,24 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import yaml
 from safetensors.torch import load_file
 
 from pipeline.config import load_params
 from pipeline.tracking import open_store
-from tests.cluster.trainings import EDITOR, history, reported, snapshots, train_without_ray, training
-from tests.ranks import EDIT_TERMS
-from tests.tiny import STYLEAE, fill_labels, fill_metric, make_tiny_project
+from tests.cluster.trainings import (
+    EDITOR,
+    assert_curve,
+    change_cluster,
+    history,
+    ready_for,
+    reported,
+    snapshots,
+    train_without_ray,
+    training,
+)
 
 pytestmark = pytest.mark.slow  # minutes on a busy machine
-TOLERANCE = {"rel": 5e-2, "abs": 1e-6}  # of losses after 30 epochs, 120 steps; 1.2e-2 was seen
 EPOCHS = 30
-
-
-@pytest.fixture
-def images(project):
-    """A project that is ready to train by the image loss, as published but for the sizes."""
-    published = {"coordinates": "w", "start": "orthogonal", "residual": False, "reconstruction": "image"}
-    editor = {**STYLEAE, **published, **dict.fromkeys(EDIT_TERMS, 0.0), "schedule": "constant"}
-    editor |= {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 16, "learning_rate": 1e-3}
-    make_tiny_project(project, {"editor.styleae": editor, "train.checkpoint_epochs": 3})
-    fill_labels()
-    fill_metric()
-    return project
-
-
-def change(section: str, name: str, **values: object) -> None:
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    params[section][name] |= values
-    Path("params.yaml").write_text(yaml.safe_dump(params))
-
-
-def assert_curve(found, expected):
-    for name in ("loss", "val_loss", "reconstruction", "hinge", "attributes"):
-        curve = [float(row[name]) for row in found]
-        assert curve == pytest.approx([row[name] for row in expected], **TOLERANCE), name
 
 
 def logged() -> dict[str, Counter[int]]:
@@ -61,7 +43,8 @@ def logged() -> dict[str, Counter[int]]:
     }
 
 
-def test_two_workers_go_on_where_one_was_killed_and_lose_one_of_them(images, find_process):
+def test_two_workers_go_on_where_one_was_killed_and_lose_one_of_them(project, find_process):
+    ready_for(EPOCHS)
     expected = train_without_ray("styleae")
     with training(until=snapshots) as run:
         run.kill()
@@ -70,7 +53,7 @@ def test_two_workers_go_on_where_one_was_killed_and_lose_one_of_them(images, fin
     for lines in Path(".work/train").glob("*.jsonl"):
         lines.unlink()
 
-    change("cluster", "train", workers=2, cpus=0.5)
+    change_cluster(workers=2, cpus=0.5)
     everyone = {"RAY_TRAIN_CALLBACKS": "tests.cluster.reports.EveryRank"}
     with training(until=lambda: len(reported()) >= 2, **everyone) as run:
         first = reported()[0]
@@ -80,7 +63,7 @@ def test_two_workers_go_on_where_one_was_killed_and_lose_one_of_them(images, fin
     assert (run.returncode, errors) == (0, "")
 
     assert [int(row["epoch"]) for row in history()] == list(range(EPOCHS))
-    assert_curve(history(), expected)
+    assert_curve(expected)
     found, whole = (load_file(folder / "weights.safetensors") for folder in (EDITOR, Path("expected")))
     for name, tensor in whole.items():
         assert found[name].numpy() == pytest.approx(tensor.numpy(), rel=1e-2, abs=1e-3), name

@@ -10,15 +10,55 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+import yaml
+
 from pipeline.config import load_params
 from pipeline.editors import FitContext, editor_class, save_editor
 from pipeline.generators import load_generator
 from pipeline.generators.pullback import load_metric
 from pipeline.loop import Loop
 from pipeline.splits import read_split
-from tests.tiny import stage_command, stage_environment
+from tests.ranks import EDIT_TERMS
+from tests.tiny import (
+    STYLEAE,
+    fill_labels,
+    fill_metric,
+    make_tiny_project,
+    stage_command,
+    stage_environment,
+)
 
 EDITOR = Path("models/styleae")
+# By the image loss, as published but for the sizes.
+PUBLISHED = {
+    **STYLEAE,
+    **dict.fromkeys(EDIT_TERMS, 0.0),
+    "coordinates": "w",
+    "start": "orthogonal",
+    "residual": False,
+    "reconstruction": "image",
+    "schedule": "constant",
+    "batch_size": 16,
+    "learning_rate": 1e-3,
+}
+TOLERANCE = {"rel": 5e-2, "abs": 1e-6}  # of losses after 30 epochs, 120 steps; 1.2e-2 was seen
+
+
+def ready_for(epochs: int) -> None:
+    """Make a project in the working directory that is ready to train by the image loss."""
+    editor = {**PUBLISHED, "epochs": epochs, "patience": epochs}
+    make_tiny_project(Path.cwd(), {"editor.styleae": editor, "train.checkpoint_epochs": 3})
+    fill_labels()
+    fill_metric()
+
+
+def change_cluster(address: str = "local", **train: object) -> None:
+    """Change where the trainings run, and their resources."""
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["cluster"]["address"] = address
+    params["cluster"]["train"] |= train
+    Path("params.yaml").write_text(yaml.safe_dump(params))
 
 
 def train_without_ray(name: str, epochs: int | None = None) -> list[dict[str, float]]:
@@ -46,6 +86,13 @@ def train_without_ray(name: str, epochs: int | None = None) -> list[dict[str, fl
 def history() -> list[dict[str, str]]:
     with open(EDITOR / "history.csv", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def assert_curve(expected: list[dict[str, float]]) -> None:
+    """The training's history has the losses of another one."""
+    for name in ("loss", "val_loss", "reconstruction", "hinge", "attributes"):
+        curve = [float(row[name]) for row in history()]
+        assert curve == pytest.approx([row[name] for row in expected], **TOLERANCE), name
 
 
 def reported() -> list[dict[str, float]]:
