@@ -35,7 +35,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pipeline.capacity import Fit, fit, fit_workers
-from pipeline.console import verbose
+from pipeline.console import verbose, warning
 from pipeline.errors import PipelineError
 from pipeline.local_head import ROOT, local_token, run_and_exit, shared_address, shared_local
 from pipeline.ray_environment import ALLOCATOR, ALWAYS, LOCAL, set_environment
@@ -129,6 +129,8 @@ def _init(address: str, **options: Any) -> Any:  # noqa: ANN401
 
     options |= {"address": address, "logging_level": _log_level(), "log_to_driver": verbose()}
     with contextlib.nullcontext() if verbose() else _muted():
+        if not verbose():
+            ray._private.worker.print_to_stdstream = _say_briefly
         try:
             return ray.init(**options)
         except Exception:
@@ -136,6 +138,11 @@ def _init(address: str, **options: Any) -> Any:  # noqa: ANN401
                 raise
             ray.shutdown()
             return ray.init(**options)
+
+
+def _say_briefly(data: Mapping[str, Any], ignore_prefix: bool) -> None:
+    """What Ray tells drivers, of lost nodes above all, in a line: it adds pages of its nodes' state."""
+    warning(f"Ray: {' '.join(data['lines'][0].split('. ')[0].split())[:200]}")
 
 
 def _log_level() -> int:
