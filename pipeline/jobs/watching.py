@@ -138,7 +138,8 @@ class Cluster:
             time.sleep(min(POLL_SECONDS[1], POLL_SECONDS[0] + (time.monotonic() - started) / 60))
         if status.value != "SUCCEEDED":
             info = self._ask(lambda: self.client.get_job_info(job))
-            reason = " ".join((info.message or status.value).split())[:300]
+            said = (info.message or status.value).partition(", last available logs")[0]  # they were shown
+            reason = " ".join(said.split())[:300]
             ending = f"expected a job that ends, got {reason!r}, of {job}: run the same command again"
             raise PipelineError(error.removeprefix(ERROR) or ending)
 
