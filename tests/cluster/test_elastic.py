@@ -10,6 +10,7 @@ from itertools import groupby
 
 import pytest
 
+from pipeline.ray_environment import LOCAL
 from tests.cluster.trainings import (
     assert_curve,
     change_cluster,
@@ -67,7 +68,7 @@ def test_a_training_shrinks_and_grows_with_its_cluster(tmp_path, monkeypatch, no
     expected = train_without_ray("styleae")
     change_cluster(nodes.stdout.readline().strip(), workers=[1, 2], cpus=1)
     change_nodes(nodes)
-    with training(until=trained_by(2)) as run:
+    with training(until=trained_by(2), **LOCAL) as run:  # Ray looks for it on the loopback interface, too
         for number in (1, 2):
             change_nodes(nodes)
             while not trained_by(number)() and run.poll() is None:
