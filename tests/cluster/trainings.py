@@ -62,8 +62,8 @@ def change_cluster(address: str = "local", **train: object) -> None:
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
 
-def train_without_ray(name: str, epochs: int | None = None) -> list[dict[str, float]]:
-    """Train to the end, or for some epochs, and save the editor in ``expected``; its history."""
+def train_without_ray(name: str) -> list[dict[str, float]]:
+    """Train to the end, and save the editor in ``expected``; its history."""
     params = load_params()
     settings = params.editor_settings(name)
     train, val = (read_split("data/labels", split) for split in ("train", "val"))
@@ -76,7 +76,7 @@ def train_without_ray(name: str, epochs: int | None = None) -> list[dict[str, fl
     history = []
     if objective is not None:
         loop = Loop(objective, objective, settings, train, val, params.train.seed)
-        while not loop.finished and loop.epoch != epochs:
+        while not loop.finished:
             loop.run_epoch()
         loop.load_best()
         history = loop.history

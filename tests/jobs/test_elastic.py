@@ -33,9 +33,9 @@ def nodes():
         yield found
 
 
-def trained_by(number: int, epochs: int = 3) -> Callable[[], bool]:
-    """Whether the last epochs are the work of so many workers."""
-    return lambda: [row["workers"] for row in reported()[-epochs:]] == [number] * epochs
+def trained_by(number: int) -> Callable[[], bool]:
+    """Whether the last three epochs are the work of so many workers."""
+    return lambda: [row["workers"] for row in reported()[-3:]] == [number] * 3
 
 
 def test_a_training_shrinks_and_grows_with_its_cluster(tmp_path, monkeypatch, nodes):
