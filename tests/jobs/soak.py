@@ -1,8 +1,9 @@
 """Kills at random moments while jobs label and train: ``python -m tests.jobs.soak [KILLS [SEED]]``.
 
 Each round is a project of its own, whose labels and editor are made on the cluster, each stage run again
-until it succeeds. Meanwhile, every few seconds, something of :data:`TARGETS` is killed or stopped. At the end
-of a round the bytes must be those of a run on this machine, and no job may be left.
+until it succeeds. Meanwhile, again and again, something of :data:`TARGETS` is chosen, and killed or stopped a
+few seconds after it is there. At the end of a round the bytes must be those of a run on this machine, and no
+job may be left.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -28,7 +30,7 @@ from tests.cluster.test_labelling import LABELS, contents
 from tests.cluster.trainings import EDITOR, train_without_ray
 from tests.jobs.cluster import Machines, answer
 from tests.jobs.conftest import SECRETS, Remote, machines, make_bucket, s3_server
-from tests.jobs.test_lost import SHARDS, seals
+from tests.jobs.test_lost import seals
 from tests.ports import free_port
 from tests.tiny import (
     ROOT,
@@ -39,19 +41,28 @@ from tests.tiny import (
     stage_environment,
 )
 
-# What is killed, how often in relation to the others, and what the title of its process holds.
+
+class Target(NamedTuple):
+    """What is killed."""
+
+    often: float  # in relation to the others
+    title: str  # what the title of its process holds
+    stages: tuple[str, ...] = ("label", "train")  # where it is found
+
+
 TARGETS = {
-    "actor": (6, "MapWorker"),
-    "actor, stopped": (2, "MapWorker"),
-    "worker of a training": (6, "RayTrainWorker"),
-    "driver of a job": (1, "pipeline.jobs.running"),
-    "supervisor": (0.5, "JobSupervisor"),
-    "submitting stage": (1, "-m stages."),
-    "node": (1, "tests.jobs.join"),
-    "head": (0.3, "gcs_server"),
-    "way to the storage": (1, "tests.jobs.relay"),
+    "actor": Target(6, "MapWorker", ("label",)),
+    "actor, stopped": Target(2, "MapWorker", ("label",)),
+    "worker of a training": Target(6, "RayTrainWorker", ("train",)),
+    "driver of a job": Target(1, "pipeline.jobs.running"),
+    "supervisor": Target(0.5, "JobSupervisor"),
+    "submitting stage": Target(1, "-m stages."),
+    "node": Target(1, "tests.jobs.join"),
+    "head": Target(0.3, "gcs_server"),
+    "way to the storage": Target(1, "tests.jobs.relay"),
 }
-PAUSE = (1.0, 10.0)  # seconds between kills: a job takes about ten to start
+SHARDS = 600
+PAUSE = (0.0, 5.0)  # seconds from when a target is there to its end
 CUT = (1.0, 10.0)  # seconds without a way to the storage
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
@@ -80,17 +91,21 @@ class Soak:
         if self.nodes.alive() < 2:
             self.nodes.start_worker()
 
-    def strike(self) -> None:
-        """Kill one thing that is there."""
-        titles = {pid: title_of(pid) for pid in processes_with(self.nodes.environment["RAY_AUTH_TOKEN"])}
-        there = {
-            name: pids
-            for name, (_, title) in TARGETS.items()
-            if (pids := [pid for pid, text in titles.items() if title in text])
-        }
-        if not there:
+    def find(self, name: str) -> list[int]:
+        """The processes of a target."""
+        everyone = processes_with(self.nodes.environment["RAY_AUTH_TOKEN"])
+        return [pid for pid in everyone if TARGETS[name].title in title_of(pid)]
+
+    def choose(self, stage: str) -> str:
+        """Something that this stage has at some time."""
+        often = {name: target.often for name, target in TARGETS.items() if stage in target.stages}
+        (name,) = self.random.choices(list(often), list(often.values()))
+        return name
+
+    def strike(self, name: str) -> None:
+        """Kill one of a target's processes, if there is one still."""
+        if not (there := self.find(name)):
             return
-        (name,) = self.random.choices(list(there), [TARGETS[name][0] for name in there])
         self.kills[name] += 1
         print(f"{self.kills.total()}: {name}", flush=True)
         if name == "head":
@@ -101,7 +116,7 @@ class Soak:
         else:
             stops = name == "actor, stopped"
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.random.choice(there[name]), signal.SIGSTOP if stops else signal.SIGKILL)
+                os.kill(self.random.choice(there), signal.SIGSTOP if stops else signal.SIGKILL)
         if name == "way to the storage":
             time.sleep(self.random.uniform(*CUT))
         self.mend()
@@ -113,12 +128,16 @@ class Soak:
             with open("said", "a") as said:
                 environment = stage_environment(**remote.environment)
                 run = subprocess.Popen(stage_command(*stage), env=environment, stdout=said, stderr=said)
-            while run.poll() is None:
+            while run.poll() is None and self.kills.total() < self.limit:
+                target = self.choose(stage[0])
+                while run.poll() is None and not self.find(target):
+                    time.sleep(0.2)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     run.wait(self.random.uniform(*PAUSE))
-                if run.poll() is None and self.kills.total() < self.limit:
+                if run.poll() is None:
                     finished = (seals(remote) if stage == ("label",) else {}) | finished
-                    self.strike()
+                    self.strike(target)
+            run.wait()
             if run.returncode == 0:
                 break
             self.reruns += 1
