@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "Progress",
     "console",
+    "make_console",
     "plain",
     "progress",
     "result",
@@ -24,7 +25,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ParamSpec
+from typing import IO, ParamSpec
 
 from rich.console import Console
 from rich.markup import escape
@@ -39,9 +40,19 @@ from pipeline.turns import alone
 P = ParamSpec("P")
 
 PLAIN_SECONDS = 5.0  # between two progress lines where there is no terminal
+WIDEST = 10_000  # characters of a table's row where there is no terminal
 INTERRUPTED = 130  # the shell's exit status of a program that Ctrl-C stopped
 
-console = Console(highlight=False, soft_wrap=True)
+
+def make_console(file: IO[str] | None = None) -> Console:
+    """A console that wraps the cells of tables at the edge of a terminal alone."""
+    made = Console(file=file, highlight=False, soft_wrap=True)
+    if not made.is_terminal:
+        made.width = WIDEST
+    return made
+
+
+console = make_console()
 
 
 def verbose() -> bool:

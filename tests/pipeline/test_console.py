@@ -16,7 +16,7 @@ from pipeline.errors import PipelineError
 def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """Everything that is printed; no terminal."""
     screen = io.StringIO()
-    monkeypatch.setattr(console, "console", Console(file=screen, highlight=False, soft_wrap=True))
+    monkeypatch.setattr(console, "console", console.make_console(screen))
     return screen
 
 
@@ -78,6 +78,12 @@ def test_a_table_keeps_text_left_and_numbers_right(screen: io.StringIO) -> None:
     lines = [line.rstrip() for line in screen.getvalue().splitlines()]
     assert lines[1].startswith("styleae ")
     assert lines[1].endswith(" 0.9")
+
+
+def test_a_table_has_a_line_for_each_row_where_there_is_no_terminal(screen: io.StringIO) -> None:
+    console.table(["trial", "score"], [["a, " * 100, 0.1], ["b", 0.2]])
+    lines = screen.getvalue().splitlines()
+    assert len(lines) == 3 and lines[1].startswith("a, a, a, ") and lines[1].endswith(" 0.1")
 
 
 @pytest.mark.parametrize(
