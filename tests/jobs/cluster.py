@@ -46,7 +46,9 @@ class Machines:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """End all nodes, and see that nothing of them is left."""
+        """End all nodes at once, for Ray takes half a minute, and see that nothing is left."""
+        for node in ("worker", "head"):
+            self._end(self._processes(node))
         self._stack.close()
         assert left_with(self.environment["RAY_AUTH_TOKEN"]) == []
 
@@ -77,13 +79,9 @@ class Machines:
 
     def kill(self, node: str, title: str = "") -> None:
         """Kill the processes of a node, or those of them whose title holds a text, and wait for their end."""
-        found = [pid for pid in processes_with(f"TMPDIR={self.folder / node}") if title in title_of(pid)]
+        found = self._processes(node, title)
         assert found, f"no {title or 'process'} on {node}"
-        for pid in found:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        while any(title_of(pid) for pid in found):
-            time.sleep(0.05)
+        self._end(found)
 
     def lose_worker(self) -> None:
         """Kill the second node, and wait until the head knows that it is gone."""
@@ -95,6 +93,16 @@ class Machines:
         """How many nodes the cluster knows as alive."""
         url, token = f"{self.address}/nodes?view=summary", self.environment["RAY_AUTH_TOKEN"]
         return (answer(url, token) or b"").count(b'"ALIVE"')
+
+    def _processes(self, node: str, title: str = "") -> list[int]:
+        return [pid for pid in processes_with(f"TMPDIR={self.folder / node}") if title in title_of(pid)]
+
+    def _end(self, processes: list[int]) -> None:
+        for pid in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        while any(title_of(pid) for pid in processes):
+            time.sleep(0.05)
 
     def _start(self, name: str, nodes: int, *command: str) -> None:
         """Start a node, again if it gave up: a busy machine needs longer than Ray waits for its parts."""
