@@ -65,7 +65,7 @@ def tracking_uri(params: Params) -> str:
 
 def shown(uri: str) -> str:
     """A URI for messages, without the password that it may hold."""
-    return re.sub(r"//[^/@]*@", "//", uri)
+    return uri if uri.startswith(SQLITE) else re.sub(r"//.*@", "//", uri)  # it may hold a slash
 
 
 def store_of(params: Params) -> Store:

@@ -12,6 +12,7 @@ __all__ = ["TOLERANCE", "PullbackActor", "estimate_metric"]
 
 import csv
 import io
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +41,7 @@ from pipeline.generators.pullback import (
 from pipeline.generators.validity import FRACTIONS, image_changes, validity
 from pipeline.paths import PULLBACK
 from pipeline.sampling import draw_styles
-from pipeline.scratch import code_digest, work_folder, work_storage
+from pipeline.scratch import JOB_VARIABLE, code_digest, work_folder, work_storage
 from pipeline.storage import Storage
 from pipeline.weights import weights_digest
 
@@ -137,7 +138,8 @@ def estimate_metric(
     asked, generator = params.pullback, params.generator.weights
     origin = _origin(params)
     shards = _shards(asked)
-    folder = work_folder("pullback", origin | {"batch": asked.batch_size, "code": code_digest(*CODE)})
+    facts = {"batch": asked.batch_size, "code": code_digest(*CODE), "job": os.environ.get(JOB_VARIABLE)}
+    folder = work_folder("pullback", origin | facts)
     work = work_storage(params.cluster.storage, folder)
     missing = [shard for shard in shards if not work.has(shard["name"])]
     on_products(asked.noises * sum(s["stop"] - s["first"] for s in shards if s not in missing), True)

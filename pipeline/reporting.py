@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["CompareParams", "EvaluateParams", "PublishParams", "TrackingParams"]
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -134,9 +135,15 @@ class TrackingParams:
     """Where MLflow's store is.
 
     Attributes:
-        uri: the tracking server or database; the environment variable ``MLFLOW_TRACKING_URI`` overrides it.
+        uri: the tracking server or database, without a password; the environment variable
+            ``MLFLOW_TRACKING_URI`` overrides it.
         artifacts: folder of the artifacts when the store is a local database.
     """
 
     uri: str = "sqlite:///mlflow/mlflow.db"
     artifacts: str = "mlflow/artifacts"
+
+    def __post_init__(self) -> None:
+        """Refuse a password, which would be in the repository, on the cluster and in logs."""
+        if not self.uri.startswith("sqlite:") and re.search("://.*:.*@", self.uri):
+            raise SectionError("uri", "expected no password in it: give the whole URI in MLFLOW_TRACKING_URI")

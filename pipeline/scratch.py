@@ -5,7 +5,7 @@ A stage that was killed finds its work by the same name; a stage with other para
 
 from __future__ import annotations
 
-__all__ = ["code_digest", "fingerprint", "work_folder", "work_storage"]
+__all__ = ["JOB_VARIABLE", "code_digest", "fingerprint", "work_folder", "work_storage"]
 
 import hashlib
 import json
@@ -17,6 +17,9 @@ from pipeline.paths import WORK
 from pipeline.storage import Storage
 
 PACKAGE = Path(__file__).resolve().parent
+JOB_VARIABLE = "PIPELINE_JOB"
+"""Holds the id of the Ray job that this process is the driver of: work that is removed at the end of one job
+belongs to that job alone, however much alike another one is."""
 
 
 def code_digest(*parts: str) -> str:

@@ -7,7 +7,7 @@ files). What fails on the way to an object store is tried again for a while.
 
 from __future__ import annotations
 
-__all__ = ["AT_ONCE", "Storage", "StoredFile", "read_uri", "refuse_place"]
+__all__ = ["AT_ONCE", "Storage", "StoredFile", "has_uri", "read_uri", "refuse_place"]
 
 import contextlib
 import time
@@ -16,11 +16,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pyarrow import ArrowException
-from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem
+from pyarrow.fs import (
+    AwsStandardS3RetryStrategy,
+    FileSelector,
+    FileSystem,
+    FileType,
+    LocalFileSystem,
+    S3FileSystem,
+)
 
 from pipeline.errors import PipelineError
 from pipeline.weights import write_atomic
@@ -31,6 +38,7 @@ PATIENCE = 60.0
 """Seconds for which a store that fails is asked again."""
 
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
+ATTEMPTS = 10  # of the library for S3, which waits up to 20 s between two: about a minute in all
 AT_ONCE = 16  # files on their way
 FINAL = ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "NO_SUCH_BUCKET", "SIGNATURE_DOES_NOT_MATCH")
 
@@ -167,6 +175,16 @@ class Storage:
         """What reads and writes."""
         return _open(self.place)[0]
 
+    @property
+    def patient_filesystem(self) -> FileSystem:
+        """The same for others, who do not ask again themselves: it waits for a store that is away."""
+        filesystem = self.filesystem
+        if not isinstance(filesystem, S3FileSystem):
+            return filesystem
+        options: dict[str, Any] = dict(parse_qsl(urlsplit(self.place).query))
+        options = {"region": filesystem.region} | options
+        return S3FileSystem(**options, retry_strategy=AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS))
+
     def _read(self, name: str) -> bytes:
         with self.filesystem.open_input_file(self.path(name)) as file:
             return file.read()
@@ -203,8 +221,24 @@ def read_uri(uri: str) -> bytes:
         FileNotFoundError: when it is not there.
         PipelineError: when the store does not answer.
     """
+    storage, name = _place_of(uri)
+    return storage.read(name)
+
+
+def has_uri(uri: str, size: int | None = None) -> bool:
+    """Whether such a file is there, of this size in bytes if one is given.
+
+    Raises:
+        PipelineError: when the store does not answer.
+    """
+    storage, name = _place_of(uri)
+    return storage.has(name, size)
+
+
+def _place_of(uri: str) -> tuple[Storage, str]:
+    """The folder of a file, and its name there."""
     folder, _, name = urlsplit(uri).path.rpartition("/")
-    return Storage(urlunsplit(urlsplit(uri)._replace(path=folder or "/"))).read(name)
+    return Storage(urlunsplit(urlsplit(uri)._replace(path=folder or "/"))), name
 
 
 def refuse_place(place: str) -> None:
@@ -216,7 +250,8 @@ def refuse_place(place: str) -> None:
     parts = urlsplit(place)
     if "://" in place and parts.scheme not in SCHEMES:
         raise PipelineError(f"expected a folder or a URI of {', '.join(SCHEMES)}, got {parts.scheme}://")
-    if "@" in parts.netloc and not (parts.scheme == "gs" and parts.netloc.startswith("anonymous@")):
+    bucket = parts.netloc.removeprefix("anonymous@") if parts.scheme == "gs" else parts.netloc
+    if set(bucket) & set("@:"):  # a secret may hold a slash, which ends what is before its @
         raise PipelineError(
             "expected a storage URI without a user and a password, got one with them: give them in the "
             "store's own variables, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"

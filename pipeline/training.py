@@ -12,6 +12,8 @@ __all__ = ["Trained", "train_editor"]
 import csv
 import io
 import json
+import os
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -29,7 +31,7 @@ from pipeline.generators.pullback import METRIC, REPORT
 from pipeline.mlflow_store import shown, store_of
 from pipeline.paths import LABELS, PULLBACK, WORK, editor_folder
 from pipeline.resources import Workers
-from pipeline.scratch import code_digest, fingerprint
+from pipeline.scratch import JOB_VARIABLE, code_digest, fingerprint
 from pipeline.storage import Storage
 from pipeline.tracking import LiveRun
 from pipeline.weights import sha256, weights_digest, write_atomic
@@ -73,6 +75,7 @@ def train_editor(name: str, params: Params, on_epoch: Callable[[Row], None] = la
     _check_metric(params)
     key = fingerprint(_facts(name, params, labels))
     run, scratch = f"{name}-{key}", (WORK / "train").absolute()
+    lines, meeting = scratch / f"{run}.jsonl", scratch / f"{run}.ranks"
     checkpoints = (
         Storage(params.cluster.storage).child("train") if params.cluster.storage else Storage(scratch)
     )
@@ -106,8 +109,8 @@ def train_editor(name: str, params: Params, on_epoch: Callable[[Row], None] = la
             checkpoint_epochs=params.train.checkpoint_epochs,
             threads=max(1, int(resources.cpus)),
             hang_seconds=params.cluster.train.hang_seconds,
+            meeting=meeting if params.cluster.address == "local" else None,
         )
-        lines = scratch / f"{run}.jsonl"
         failures = params.cluster.train.max_failures
         outcome = _watch(lambda: run_job(job, run, checkpoints, lines, resources, failures), lines, on_row)
     for row in outcome["history"]:  # what a driver before this one had no time to send
@@ -116,6 +119,7 @@ def train_editor(name: str, params: Params, on_epoch: Callable[[Row], None] = la
     _write(editor_folder(name), outcome, {"run_id": run_id, "tracking_uri": shown(store.uri)})
     checkpoints.child(run).delete()
     lines.unlink(missing_ok=True)
+    shutil.rmtree(meeting, ignore_errors=True)
     return Trained(editor_folder(name), outcome["history"])
 
 
@@ -149,7 +153,7 @@ def _check_metric(params: Params) -> None:
 
 
 def _facts(name: str, params: Params, labels: Manifest) -> dict[str, Any]:
-    """Everything that the weights depend on."""
+    """Everything that the weights depend on, and whose work it is."""
     metric = PULLBACK / METRIC
     return {
         "editor": name,
@@ -160,6 +164,7 @@ def _facts(name: str, params: Params, labels: Manifest) -> dict[str, Any]:
         "generator": weights_digest(params.generator.weights),
         "code": code_digest(*CODE),
         "torch": torch.__version__,
+        "job": os.environ.get(JOB_VARIABLE),
     }
 
 

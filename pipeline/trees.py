@@ -9,16 +9,21 @@ from __future__ import annotations
 
 __all__ = ["TREE_VARIABLE", "Tree", "enter", "home_of_trees", "unpack"]
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import IO
 
+from pipeline.data import part_bytes
 from pipeline.errors import PipelineError
 from pipeline.manifest import MANIFEST, FileEntry, read_manifest
 from pipeline.storage import AT_ONCE, Storage
@@ -27,7 +32,9 @@ from pipeline.weights import sha256, write_atomic
 TREE_VARIABLE = "PIPELINE_TREE"
 """Names the tree that the processes of a Ray job work in: the URI of its list."""
 
-UNPACKED = ".unpacked"  # in a tree that is whole
+UNPACKED = ".unpacked"  # in a tree that is whole; as old as the last process that came to work there
+KEPT_SECONDS = 24 * 3600.0
+_LOCKS: dict[Path, IO[str]] = {}  # of the trees that this process works in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,24 +139,42 @@ def unpack(uri: str) -> Path:
     """The working directory of a tree on this machine, which gets its files first if it has not.
 
     Processes of one machine that want the same tree wait for the first. Work in flight that earlier ones left
-    there is still there.
+    there is still there, for a day.
 
     Arguments:
         uri: of the list.
     """
-    place, _, query = uri.partition("?")
-    place, _, name = place.rpartition("/trees/")
-    storage, digest = Storage(place + (f"?{query}" if query else "")), name.removesuffix(".json")
+    where, _, query = uri.partition("?")
+    where, _, name = where.rpartition("/trees/")
+    storage, digest = Storage(where + (f"?{query}" if query else "")), name.removesuffix(".json")
     home = home_of_trees()
-    folder, unpacked = home / digest, home / digest / UNPACKED
-    with open(home / f"{digest}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        tree = Tree.read(storage, f"trees/{name}")
-        if not unpacked.exists():
-            tree.fetch(storage, folder)
-            (folder / tree.folder).mkdir(parents=True, exist_ok=True)
-            unpacked.touch()  # last
+    folder = home / digest
+    if (place := _lock_of(folder)) not in _LOCKS:
+        _LOCKS[place] = open(place, "w")
+    lock = _LOCKS[place]
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    tree = Tree.read(storage, f"trees/{name}")
+    if not (folder / UNPACKED).exists():
+        tree.fetch(storage, folder)
+        (folder / tree.folder).mkdir(parents=True, exist_ok=True)
+    (folder / UNPACKED).touch()  # last
+    fcntl.flock(lock, fcntl.LOCK_SH)  # for as long as this process lives
+    _remove_old(home)
     return folder / tree.folder
+
+
+def _remove_old(home: Path) -> None:
+    """Make room: of trees that no process works in, and none has for a while."""
+    for unpacked in home.glob(f"*/{UNPACKED}"):
+        if time.time() - unpacked.stat().st_mtime > KEPT_SECONDS:
+            with open(_lock_of(unpacked.parent), "w") as lock, contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(unpacked.parent)
+
+
+def _lock_of(folder: Path) -> Path:
+    """Whoever unpacks or removes a tree holds it alone, whoever works there holds it with others."""
+    return folder.with_suffix(".lock")
 
 
 def enter(folder: str) -> None:
@@ -165,10 +190,10 @@ def _data_at(storage: Storage, folder: Path) -> bytes:
     def put(part: FileEntry) -> FileEntry:
         if part.uri:
             return part
-        content = (folder / part.name).read_bytes()
-        if not storage.has(_key(part.sha256), len(content)):
-            storage.write(_key(part.sha256), content)
-        return replace(part, size=len(content), uri=storage.uri(_key(part.sha256)))
+        size = (folder / part.name).stat().st_size
+        if not storage.has(_key(part.sha256), size):
+            storage.write(_key(part.sha256), part_bytes(folder, part))
+        return replace(part, size=size, uri=storage.uri(_key(part.sha256)))
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return replace(manifest, files=tuple(pool.map(put, manifest.files))).to_bytes()

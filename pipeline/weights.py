@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = [
     "CONFIG",
+    "PARTIAL",
     "WEIGHTS",
     "Weights",
     "load_config",
@@ -23,6 +24,8 @@ __all__ = [
 import hashlib
 import json
 import os
+import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -37,6 +40,8 @@ from pipeline.errors import PipelineError
 
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"
+PARTIAL = re.compile(r"\..+\.[0-9a-f]{16}")
+"""The name of a file that is being written: a dot, its own name, and a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ def write_atomic(path: str | Path, content: bytes) -> None:
     """Write a file so that no reader ever sees a part of it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         partial.write_bytes(content)
         os.replace(partial, path)

@@ -30,6 +30,7 @@ from pipeline.errors import PipelineError
 from pipeline.generators import load_generator
 from pipeline.generators.pullback import load_metric
 from pipeline.loop import Loop, peak_mib
+from pipeline.meeting import Meeting
 from pipeline.splits import read_split
 from pipeline.storage import Storage
 from pipeline.trees import enter
@@ -60,6 +61,7 @@ class Job:
         checkpoint_epochs: epochs between checkpoints.
         threads: of torch, on a CPU.
         hang_seconds: after so long without a sign of life a worker is killed; Ray starts another.
+        meeting: see :class:`pipeline.meeting.Meeting`.
     """
 
     folder: str
@@ -71,6 +73,7 @@ class Job:
     checkpoint_epochs: int
     threads: int
     hang_seconds: float
+    meeting: Path | None
 
 
 def run_job(
@@ -93,6 +96,7 @@ def run_job(
     trainer = LeanTrainer(
         _work,  # type: ignore[arg-type]
         train_loop_config={"job": job},
+        torch_config=Meeting(folder=job.meeting),
         scaling_config=ray.train.ScalingConfig(  # type: ignore[call-arg]
             num_workers=_numbers(resources),
             elastic_resize_monitor_interval_s=RESIZE_SECONDS,
@@ -103,7 +107,7 @@ def run_job(
         run_config=ray.train.RunConfig(
             name=name,
             storage_path=storage.path(""),
-            storage_filesystem=storage.filesystem if storage.elsewhere else None,
+            storage_filesystem=storage.patient_filesystem if storage.elsewhere else None,
             failure_config=ray.train.FailureConfig(max_failures=max_failures),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
             callbacks=[EpochLines(progress)],  # type: ignore[list-item]

@@ -20,6 +20,7 @@ UPPER = {
     "labelling",
     "pulling",
     "training",
+    "meeting",
     "workers",
     "evaluation",
     "elsewhere",

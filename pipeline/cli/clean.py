@@ -20,9 +20,9 @@ from pipeline.paths import LABELS, PARAMS, WORK
 from pipeline.resources import ClusterParams
 from pipeline.storage import Storage
 from pipeline.trees import home_of_trees
+from pipeline.weights import PARTIAL
 
 MADE = (LABELS.parent, Path("models"), Path("reports"), Path("mlflow"))  # folders of outputs
-PARTIAL = re.compile(r"\..+\.\d+")  # of a file that is being written: a dot, its name, the process
 REPLACED = re.compile(r"\..+(\.old\.\d+|\.\w{8})")  # of a folder that is being made or replaced
 TEMPORARY = ("ray-*", "styleae-*")  # of local Rays and of jobs' code
 JOB = "styleae-"  # begins the id of every job of this project, from whatever folder

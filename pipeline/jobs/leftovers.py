@@ -20,6 +20,7 @@ from pipeline.jobs.watching import RunningJob
 from pipeline.manifest import MANIFEST
 from pipeline.storage import AT_ONCE, Storage, StoredFile
 from pipeline.trees import Tree
+from pipeline.weights import PARTIAL
 
 WORK = ("label", "pullback", "train")  # folders of work in flight; a stage that is done removes its own
 LABELLED = f"parts/{MANIFEST}"  # labels that are done stay: manifests say where they are, in any cache
@@ -59,7 +60,14 @@ def stored_leftovers(storage: Storage, jobs: Collection[RunningJob], hours: floa
     """
     files = storage.files()
     old = {file.name for file in files if file.age >= hours * 3600}
-    found = [*_work(files, old, jobs), *_sent(storage, files, old, jobs)]
+    partial = [file for file in files if PARTIAL.fullmatch(file.name.rpartition("/")[2])]
+    files = [file for file in files if file not in partial]
+    broken = tuple(file for file in partial if file.name in old)
+    found = [
+        Stored("half written", "files whose writers were interrupted", broken),
+        *_work(files, old, jobs),
+        *_sent(storage, files, old, jobs),
+    ]
     return [left for left in found if left.files]
 
 

@@ -18,9 +18,11 @@ from pipeline.cluster import run_and_exit
 from pipeline.config import load_params
 from pipeline.console import run_stage
 from pipeline.data import part_bytes
+from pipeline.errors import PipelineError
 from pipeline.manifest import MANIFEST, FileEntry, Manifest, read_manifest
 from pipeline.placement import STAGES
-from pipeline.storage import AT_ONCE, Storage
+from pipeline.scratch import JOB_VARIABLE
+from pipeline.storage import AT_ONCE, Storage, has_uri
 from pipeline.trees import TREE_VARIABLE, Tree, enter
 from pipeline.weights import write_atomic
 
@@ -29,7 +31,7 @@ COMMAND = ("python", "-m", "pipeline.jobs.running")
 
 def main(tree: str, job: str, stage: str, *arguments: str) -> int:
     """Run a stage in a tree; its exit status."""
-    os.environ[TREE_VARIABLE] = tree
+    os.environ |= {TREE_VARIABLE: tree, JOB_VARIABLE: job}
     if status := run_stage(lambda: enter(tree))():
         return status
     module = importlib.import_module(f"stages.{stage}")
@@ -66,6 +68,7 @@ def bring_home(storage: Storage, job: str, made: Path, target: Path, most: int) 
 def _fetch_parts(manifest: Manifest, target: Path, most: int) -> None:
     """Make a data folder whole, if it is small enough."""
     if sum(file.size or 0 for file in manifest.files) > most:
+        _check_there(manifest)
         return
 
     def fetch(part: FileEntry) -> None:
@@ -74,6 +77,20 @@ def _fetch_parts(manifest: Manifest, target: Path, most: int) -> None:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(fetch, manifest.files))
     manifest.here().save(target)
+
+
+def _check_there(manifest: Manifest) -> None:
+    """See that the parts that stay are in the storage, each with its size."""
+
+    def check(part: FileEntry) -> None:
+        if not has_uri(part.uri or "", part.size):
+            raise PipelineError(
+                f"expected {part.size:,} bytes, got another file or none, in {part.uri}: remove what is left "
+                "of it there, and run the same command again"
+            )
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(check, manifest.files))
 
 
 def _send_back(job: str, stage: str, arguments: tuple[str, ...]) -> None:

@@ -1,7 +1,8 @@
 """Sending a stage to a cluster: its files by way of the storage, its code by the Ray Jobs API.
 
-A job's id holds all that determines what it makes. Whoever runs the same stage again, after a lost connection
-or on another machine, finds the job by it, and goes on watching instead of starting a second one.
+A job's id holds all that determines what it makes. Whoever runs the same stage again, after a lost
+connection, on another machine or with other resources, finds the job by it, and goes on watching instead of
+starting a second one.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from pipeline.jobs.watching import Cluster
 from pipeline.local_head import ROOT
 from pipeline.paths import PARAMS
 from pipeline.placement import STAGES, Stage
-from pipeline.scratch import code_digest, fingerprint
+from pipeline.scratch import fingerprint
 from pipeline.storage import Storage
 from pipeline.trees import TREE_VARIABLE, Tree
+from pipeline.weights import sha256
 
 CODE = ("pipeline", "stages")
 
@@ -73,13 +75,13 @@ def submit_stage(name: str, arguments: tuple[str, ...], params: Params) -> None:
     """
     stage, storage = STAGES[name], Storage(params.cluster.storage or "")
     tree = _send(stage, arguments, params, storage)
-    facts = {"tree": tree, "command": [name, *arguments], "code": code_digest(".")}
-    job = f"styleae-{name}-{fingerprint(facts)}"
-    if not is_done(storage, job):
-        cluster = Cluster(params.cluster.address, params.cluster.connect_timeout)
-        with terminate_like_interrupt(), _package() as code:
+    with _package() as code:
+        job = f"styleae-{name}-{fingerprint(_facts(storage, tree, code, params, [name, *arguments]))}"
+        if not is_done(storage, job):
+            cluster = Cluster(params.cluster.address, params.cluster.connect_timeout)
             environment = _runtime_env(params, storage.uri(tree), code)
-            cluster.run(job, [*COMMAND, storage.uri(tree), job, name, *arguments], environment)
+            with terminate_like_interrupt():
+                cluster.run(job, [*COMMAND, storage.uri(tree), job, name, *arguments], environment)
     made = stage.makes(*arguments)
     with new_folder(made) as folder:
         bring_home(storage, job, made, folder, params.cluster.bring_home_mib * 2**20)
@@ -93,13 +95,26 @@ def _send(stage: Stage, arguments: tuple[str, ...], params: Params, storage: Sto
         return Tree.send(storage, stage.reads(params, *arguments), extra, bar.advance)
 
 
+def _facts(storage: Storage, tree: str, code: Path, params: Params, command: list[str]) -> dict[str, object]:
+    """All that determines what a job makes, and not where and by how many it is made."""
+    files = {name: file.sha256 for name, file in Tree.read(storage, tree).files.items()}
+    asked = yaml.safe_load(PARAMS.read_text())
+    return {
+        "command": command,
+        "files": {name: digest for name, digest in files.items() if Path(name).name != PARAMS.name},
+        "params": {name: section for name, section in asked.items() if name != "cluster"},
+        "code": {str(file.relative_to(code)): sha256(file) for file in code.rglob("*") if file.is_file()},
+        "runtime_env": asdict(params.cluster.runtime_env),
+    }
+
+
 @contextmanager
-def _package() -> Iterator[str]:
+def _package() -> Iterator[Path]:
     """A folder with the code, and nothing else."""
     with tempfile.TemporaryDirectory(prefix="styleae-code-") as folder:
         for name in CODE:
             shutil.copytree(ROOT / name, Path(folder) / name, ignore=shutil.ignore_patterns("__pycache__"))
-        yield folder
+        yield Path(folder)
 
 
 def _params_there() -> bytes:
@@ -111,7 +126,7 @@ def _params_there() -> bytes:
     return yaml.safe_dump(content).encode()
 
 
-def _runtime_env(params: Params, tree: str, code: str) -> dict[str, Any]:
+def _runtime_env(params: Params, tree: str, code: Path) -> dict[str, Any]:
     """What the job's processes get: the code alone, and what says where it comes from."""
     asked = {key: value for key, value in asdict(params.cluster.runtime_env).items() if value}
     variables = {
@@ -119,4 +134,4 @@ def _runtime_env(params: Params, tree: str, code: str) -> dict[str, Any]:
         **provenance.variables(),
         "PIPELINE_VERBOSE": str(int(console.verbose())),
     }
-    return {**asked, "working_dir": code, "env_vars": {**asked.get("env_vars", {}), **variables}}
+    return {**asked, "working_dir": str(code), "env_vars": {**asked.get("env_vars", {}), **variables}}

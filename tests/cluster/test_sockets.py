@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import pytest
+
 from tests.cluster.conftest import processes_with
-from tests.tiny import ROOT
+from tests.cluster.trainings import reported, training
+from tests.tiny import fill_labels, fill_metric, make_tiny_project
 
 LISTENING = "0A"  # in /proc/net/tcp
-STAGE = """
-from pipeline.cluster import connect
-from pipeline.resources import ClusterParams
-
-with connect(ClusterParams()):
-    pass
-"""
 
 
 def sockets_of(pid: int) -> set[str]:
@@ -50,11 +44,15 @@ def listening(inodes: set[str]) -> list[ipaddress.IPv4Address | ipaddress.IPv6Ad
     return [address_of(row[1].partition(":")[0]) for row in rows if row[3] == LISTENING and row[9] in inodes]
 
 
-def test_a_local_ray_listens_to_this_machine_alone(project):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", STAGE], env=environment, check=True)
-    processes = processes_with(os.environ["RAY_AUTH_TOKEN"])
-    found = listening(set().union(*map(sockets_of, processes)))
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_training_listens_to_this_machine_alone(project, workers):
+    """Workers of a training have the most reasons to listen: ranks look for each other."""
+    make_tiny_project(project, {"cluster.train.workers": workers, "cluster.train.cpus": 0.5})
+    fill_labels()
+    fill_metric()
+    with training(until=reported) as run:
+        found = listening(set().union(*map(sockets_of, processes_with(os.environ["RAY_AUTH_TOKEN"]))))
+        assert run.poll() is None and reported()[0]["workers"] == workers
     assert len(found) > 3  # Ray does listen
     strangers = [str(address) for address in found if not _is_loopback(address)]
     assert strangers == []

@@ -12,6 +12,7 @@ from pipeline.__main__ import main
 from pipeline.cli.clean import _job
 from pipeline.config import load_params
 from pipeline.data import read_manifest, read_table
+from pipeline.errors import PipelineError
 from pipeline.jobs.leftovers import stored_leftovers
 from pipeline.jobs.running import bring_home
 from pipeline.jobs.watching import Cluster, RunningJob
@@ -53,15 +54,29 @@ def test_what_killed_stages_have_left_is_shown_and_goes_if_asked(storage, capsys
         storage.write(name, b"unfinished")
     storage.write("pullback/cd/0-4.safetensors", b"unfinished")
     storage.write("train/styleae-ef/checkpoint/state.pt", b"unfinished")
+    storage.write("trees/.ab.json.0123456789abcdef", b'{"fold')  # a writer that was killed
     everything = names(storage)
     assert main(["clean"]) == 0
     assert "nothing is left" in capsys.readouterr().out  # it is too young
     assert main(["clean", "--hours", "0"]) == 0
     said = capsys.readouterr().out
-    assert all(folder in said for folder in ("label/ab", "pullback/cd", "train/styleae-ef")), said
+    assert all(name in said for name in ("label/ab", "pullback/cd", "train/styleae-ef", "half written")), said
     assert names(storage) == everything
     assert main(["clean", "--hours", "0", "--yes"]) == 0
     assert names(storage) == set()
+
+
+def test_of_large_data_the_manifest_comes_home_and_every_part_must_be_there(storage, tmp_path):
+    fill_labels()
+    storage.write(f"results/{JOB}", Tree.send(storage, [LABELS]).encode())
+    bring_home(storage, JOB, LABELS, tmp_path / "first", most=0)
+    assert [path.name for path in (tmp_path / "first").iterdir()] == ["manifest.json"]
+    part = read_manifest(tmp_path / "first").files[0]
+    storage.remove([file for file in storage.files() if file.name == f"files/{part.sha256}"])
+    with pytest.raises(
+        PipelineError, match=f"expected [0-9,]+ bytes, got another file or none, in .*{part.sha256}"
+    ):
+        bring_home(storage, JOB, LABELS, tmp_path / "second", most=0)
 
 
 def test_labels_and_results_stay_and_are_read_afterwards(storage, tmp_path):

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import doctest
 import os
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from pyarrow.fs import LocalFileSystem, copy_files
 
 import pipeline.storage
 from pipeline.errors import PipelineError
 from pipeline.storage import Storage, read_uri
+from tests.jobs.cluster import stopped
 from tests.jobs.conftest import BUCKET, SECRETS, make_bucket, s3_server
 from tests.ports import free_port
+from tests.tiny import ROOT
 
 LARGE = 30 * 2**20  # goes up in parts
 
@@ -79,6 +84,7 @@ def test_only_uris_are_elsewhere(tmp_path):
         ("ftp://host/x", "s3.*ftp://"),
         ("s3://key:word@bucket/x", "without a user"),
         ("gs://key:word@bucket/x", "without a user"),
+        ("s3://key:sl/word@bucket/x", "without a user"),
     ],
 )
 def test_a_uri_that_is_none_or_holds_a_secret_is_refused(place, said):
@@ -100,6 +106,28 @@ def test_a_store_that_is_away_for_a_while_is_waited_for(monkeypatch):
         make_bucket(port)
         writing.join()
         assert storage.read("a") == b"late"
+
+
+def test_others_who_do_not_ask_again_wait_for_a_store_all_the_same(monkeypatch, tmp_path):
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "state.pt").write_bytes(b"late")
+    port = free_port()
+    storage = Storage(f"s3://{BUCKET}/x?scheme=http&endpoint_override=127.0.0.1:{port}&region=us-east-1")
+    store = free_port()
+    with s3_server(store), ThreadPoolExecutor(1) as pool:
+        make_bucket(store)
+        copying = pool.submit(
+            copy_files,
+            str(tmp_path / "state.pt"),
+            storage.path("state.pt"),
+            LocalFileSystem(),
+            storage.patient_filesystem,
+        )
+        time.sleep(10)  # the library's own patience is six seconds
+        with stopped([sys.executable, "-m", "tests.jobs.relay", str(port), str(store)], cwd=ROOT):
+            copying.result()
+            assert storage.read("state.pt") == b"late"
 
 
 @pytest.mark.parametrize("bucket", [f"s3://{BUCKET}", f"gs://anonymous@{BUCKET}"])

@@ -22,7 +22,7 @@ def project(tmp_path, monkeypatch):
         "models/styleae/weights.safetensors",
         "reports/styleae/.gitignore",
         ".work/label/0123456789abcdef/seals/part-00000.parquet.json",
-        "models/styleae/.weights.safetensors.4711",
+        "models/styleae/.weights.safetensors.0123456789abcdef",
         "data/.labels.ab_1cd2e/new/part-00000.parquet",
         "data/.labels.old.4711/part-00000.parquet",
     ):
@@ -40,7 +40,7 @@ def left() -> set[str]:
 
 LEFT = {
     ".work/label",
-    "models/styleae/.weights.safetensors.4711",
+    "models/styleae/.weights.safetensors.0123456789abcdef",
     "data/.labels.ab_1cd2e",
     "data/.labels.old.4711",
     "tmp/ray-gone",

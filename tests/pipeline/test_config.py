@@ -230,6 +230,11 @@ def test_params_are_frozen_and_travel_to_workers() -> None:
         ({"cluster__storage": "data"}, r"cluster\.storage: expected a URI such as s3://"),
         ({"cluster__storage": "ftp://host/x"}, r"cluster\.storage: .*got ftp://"),
         ({"cluster__storage": "s3://me:word@bucket"}, r"cluster\.storage: .*without a user and a password"),
+        ({"tracking__uri": "https://me:word@mlflow.example"}, r"tracking\.uri: expected no password"),
+        (
+            {"tracking__uri": "postgresql://me:wo/rd@db/mlflow"},
+            r"tracking\.uri: expected no password",
+        ),
         ({"cluster__runtime_env": {"working_dir": "."}}, r"cluster\.runtime_env\.working_dir: unknown key"),
         (
             {"cluster__label__gpus": 1.5},

@@ -49,6 +49,29 @@ def test_a_tree_that_was_removed_is_unpacked_again(storage, project):
     assert (unpack(storage.uri(name)) / "params.yaml").is_file()
 
 
+def test_old_trees_go_when_another_comes_unless_somebody_works_there(storage, project):
+    mine, abandoned, young = (
+        unpack(storage.uri(Tree.send(storage, ["params.yaml"], {"which": which})))
+        for which in (b"mine", b"abandoned", b"young")
+    )
+    for folder in (abandoned, young):
+        trees._LOCKS.pop(trees._lock_of(folder)).close()  # as when its process ends
+    for folder in (mine, abandoned):
+        os.utime(folder / trees.UNPACKED, (0, 0))
+    unpack(storage.uri(Tree.send(storage, ["params.yaml"])))
+    assert [folder.is_dir() for folder in (mine, abandoned, young)] == [True, False, True]
+
+
+def test_a_damaged_part_is_not_sent(storage, project):
+    fill_latents()
+    part = Path("data/latents") / read_manifest("data/latents").files[0].name
+    part.write_bytes(part.read_bytes()[::-1])
+    with pytest.raises(PipelineError, match=r"expected the SHA-256 .* of the manifest"):
+        Tree.send(storage, ["data/latents"])
+    digest = read_manifest("data/latents").files[0].sha256
+    assert not storage.has(f"files/{digest}")
+
+
 def test_what_is_in_the_storage_is_not_sent_again(storage, project, monkeypatch):
     first = Tree.send(storage, ["models/tiny"])
     sent = []
