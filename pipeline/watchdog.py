@@ -1,7 +1,8 @@
 """A process that gives no sign of life is ended, so that whoever waits for it hears of it.
 
 Ray replaces a process that dies. One that hangs, because it was stopped, its machine thrashes or native code
-waits for itself, Ray would wait for without end.
+waits for itself while it holds Python's lock, Ray would wait for without end. Native code that waits without
+the lock, as a collective operation of NCCL does, is not seen here: NCCL has a time limit of its own.
 """
 
 from __future__ import annotations

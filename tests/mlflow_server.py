@@ -68,9 +68,7 @@ def wait_for(url: str, process: subprocess.Popen, log: Path, seconds: float = 30
 
 
 def stop(process: subprocess.Popen) -> None:
-    """End a process that has a session of its own, with all that it has started."""
+    """Kill a process that has a session of its own, with all that it has started."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(15)
         os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -72,3 +72,4 @@ def test_generators_hold_shares_of_gpus_and_other_work_none(tmp_path):
     assert {(place["device"], place["gpus"]) for place in generators} == {("cuda", 0.5)}
     assert {tuple(place["ids"]) for place in generators} == {(0,)}  # the other GPU stays whole
     assert {(place["device"], place["gpus"]) for place in others} == {("cpu", 0)}
+    assert found["gpu node"] not in {place["node"] for place in others}

@@ -43,6 +43,19 @@ def logged() -> dict[str, Counter[int]]:
     }
 
 
+def test_a_hung_worker_is_replaced_and_the_training_goes_on(project, find_process):
+    ready_for(EPOCHS)
+    expected = train_without_ray("styleae")
+    change_cluster(hang_seconds=5.0)
+    with training(until=snapshots) as run:
+        (hung,) = find_process("RayTrainWorker")
+        os.kill(hung, signal.SIGSTOP)
+        _, errors = run.communicate()
+    assert (run.returncode, errors) == (0, "")
+    assert [int(row["epoch"]) for row in history()] == list(range(EPOCHS))
+    assert_curve(expected)
+
+
 def test_two_workers_go_on_where_one_was_killed_and_lose_one_of_them(project, find_process):
     ready_for(EPOCHS)
     expected = train_without_ray("styleae")

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.storage import Storage
+from tests.cluster.conftest import processes_with
 from tests.jobs.cluster import Machines, answer, stopped
 from tests.ports import free_port
 
@@ -49,6 +51,34 @@ class Remote:
             **dict.fromkeys(("label", "pullback", "evaluate"), actors),
             "train": {"workers": 1, "cpus": 1, "gpus": 0, "max_failures": 1},
         }
+
+    def logs(self) -> dict[str, bytes]:
+        """The logs of both nodes; the second one's folders are seen by way of its processes."""
+        inside = str(self.folder / "ray").lstrip("/")
+        roots = [Path("/"), *(Path(f"/proc/{pid}/root") for pid in self.processes("worker"))]
+        return {
+            str(path): path.read_bytes()
+            for root in roots[:2]
+            for path in (root / inside).glob("session_2*/logs/**/*.*")
+            if path.is_file()
+        }
+
+    def processes(self, node: str) -> list[int]:
+        """Those of a node."""
+        return processes_with(f"TMPDIR={self.folder / node}")
+
+    def told(self, *folders: Path, said: str) -> list[str]:
+        """Where somebody would find one of the secrets: in folders, logs, the storage or what was said."""
+        files = {str(path): path for folder in folders for path in folder.rglob("*") if path.is_file()}
+        storage = Storage(self.storage)
+        everything = {
+            **{name: path.read_bytes() for name, path in files.items()},
+            **{file.name: storage.read(file.name) for file in storage.files()},
+            **self.logs(),
+            "said": said.encode(),
+        }
+        hidden = [self.environment["RAY_AUTH_TOKEN"].encode(), SECRETS["AWS_SECRET_ACCESS_KEY"].encode()]
+        return [name for name, content in everything.items() if any(one in content for one in hidden)]
 
 
 def s3_server(port: int):

@@ -25,6 +25,8 @@ from typing import NamedTuple
 
 import torch
 
+from pipeline.jobs.leftovers import stored_leftovers
+from pipeline.storage import Storage
 from tests.cluster.conftest import processes_with, title_of
 from tests.cluster.test_labelling import LABELS, contents
 from tests.cluster.trainings import EDITOR, train_without_ray
@@ -54,6 +56,7 @@ TARGETS = {
     "actor": Target(6, "MapWorker", ("label",)),
     "actor, stopped": Target(2, "MapWorker", ("label",)),
     "worker of a training": Target(6, "RayTrainWorker", ("train",)),
+    "worker of a training, stopped": Target(2, "RayTrainWorker", ("train",)),
     "driver of a job": Target(1, "pipeline.jobs.running"),
     "supervisor": Target(0.5, "JobSupervisor"),
     "submitting stage": Target(1, "-m stages."),
@@ -114,7 +117,7 @@ class Soak:
         elif name == "node":
             self.nodes.lose_worker()
         else:
-            stops = name == "actor, stopped"
+            stops = name.endswith("stopped")
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.random.choice(there), signal.SIGSTOP if stops else signal.SIGKILL)
         if name == "way to the storage":
@@ -142,8 +145,10 @@ class Soak:
                 break
             self.reruns += 1
             self.mend()
-        now = seals(remote)
-        self.again += [sum(now[name] != made for name, made in finished.items())] if finished else []
+        if finished:
+            now = seals(remote)
+            self.again += [sum(now[name] != made for name, made in finished.items())]
+            assert self.again[-1] <= self.kills.total(), "finished shards are made again"
 
     def round(self, seed: int) -> None:
         """One project, from its latents to its editor; the working directory is its folder."""
@@ -164,7 +169,7 @@ class Soak:
         shutil.rmtree(LABELS)
         cluster = remote.cluster() | {"connect_timeout": 30}
         cluster["label"] = {**cluster["label"], "hang_seconds": 5}
-        cluster["train"] = {**cluster["train"], "max_failures": 20}
+        cluster["train"] = {**cluster["train"], "max_failures": 20, "hang_seconds": 5}
         make_tiny_project(Path.cwd(), {**project, "cluster": cluster})
         self.make(remote, "label")
         assert contents(LABELS) == labels, "other labels"
@@ -172,6 +177,10 @@ class Soak:
         assert (EDITOR / "weights.safetensors").read_bytes() == weights, "other weights"
         jobs = json.loads(answer(f"{remote.address}/api/jobs/", remote.environment["RAY_AUTH_TOKEN"]) or b"")
         assert all(job["status"] in ENDED for job in jobs), f"a job is left: {jobs}"
+        found = {left.name for left in stored_leftovers(Storage(remote.storage), [], hours=0)}
+        assert found <= {"files", "trees"}, (
+            f"work in flight is left: {found}"
+        )  # those are sent once for all jobs
 
 
 def main(limit: int = 100, seed: int = 0) -> None:

@@ -44,4 +44,6 @@ def test_the_whole_pipeline_runs_there_and_then_has_nothing_to_do(tmp_path, here
         (version,) = client.search_model_versions(f"name = '{model.name}'")
         history = client.get_metric_history(version.run_id, "val_loss")
         assert [row.step for row in history] == list(range(4))
-        assert "▸" not in repro(clone, **remote.environment)
+        again = repro(clone, **remote.environment)
+        assert "▸" not in again
+        assert remote.told(clone, tmp_path / "server", said=first + again) == []
