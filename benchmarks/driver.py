@@ -178,7 +178,8 @@ def _around(asked: Asked) -> list[Row]:
         torch.set_num_threads(1)  # as the stage does
         started = time.perf_counter()
         sample = SampleParams(count=rows, shard_rows=SHARD)
-        sample_latents(generator, sample, load_params().generator, {}, place / "latents")
+        work = Storage(place / "work")
+        sample_latents(generator, sample, load_params().generator, {}, work, place / "latents")
         written = time.perf_counter()
         torch.set_num_threads(asked.threads)
         load_generator(place / "generator").prepare()

@@ -39,6 +39,7 @@ from pipeline.ray_environment import ALLOCATOR
 from pipeline.resources import Actors
 from pipeline.sampling import draw_styles, sample_latents
 from pipeline.scoring import DTYPES, scores_of
+from pipeline.storage import Storage
 from pipeline.weights import weights_digest
 
 SHARDS = 9  # of each process and turn
@@ -165,7 +166,8 @@ def _project(folder: Path, params: Params, actors: int) -> Path:
     weights = params.generator.weights
     sample = replace(params.sample, count=actors * SHARDS * params.sample.shard_rows)
     provenance = {"generator": weights_digest(weights)}
-    sample_latents(load_generator(weights), sample, params.generator, provenance, folder / LATENTS)
+    work = Storage(folder / "work")
+    sample_latents(load_generator(weights), sample, params.generator, provenance, work, folder / LATENTS)
     return folder
 
 

@@ -2,21 +2,16 @@
 
 A shard is one part of the latents. Its labels are a pure function of the part, the networks and the
 parameters: batches never cross a shard, so the bytes do not depend on how many actors there are or on who was
-killed. Finished parts wait in ``.work/label`` until all are there; then the whole folder becomes
-``data/labels`` by renaming. With ``cluster.storage`` they wait there, and stay: ``data/labels`` is a manifest
-that says where.
+killed. Finished parts wait in ``.work/label``, or in ``cluster.storage``, until all are there.
 """
 
 from __future__ import annotations
 
 __all__ = ["LabelActor", "doubts_about_labels", "label_latents", "provenance_of"]
 
-import hashlib
-import json
 import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
@@ -35,28 +30,24 @@ from pipeline.data import (
     attach_labels,
     check_provenance,
     labels_schema,
-    new_folder,
     part_bytes,
     read_manifest,
     read_part,
-    replace_folder,
     to_tensors,
-    write_part,
 )
 from pipeline.errors import PipelineError
 from pipeline.generators import load_generator
 from pipeline.labelers import load_labeler
 from pipeline.labelers.checking import suspicious_outputs
 from pipeline.labelers.imported import check_imported
-from pipeline.manifest import MANIFEST
 from pipeline.paths import LABELS, LATENTS
 from pipeline.scoring import DTYPES, Precision, check_precision, scores_of
 from pipeline.scratch import code_digest, work_folder, work_storage
+from pipeline.sealed import SealedParts
 from pipeline.storage import Storage
 from pipeline.weights import weights_digest
 
 LOOKED_AT = 20_000  # rows that say enough about a labeler: each is a draw of its own
-LOOKS_AT_ONCE = 16
 CODE = ("generators", "labelers", "labelling", "scoring", "data", "manifest", "rows")
 
 
@@ -71,8 +62,7 @@ class LabelActor:
         attributes: which attributes to label, in the order of the columns.
         latents: the data folder to read.
         schema: of its parts, as its manifest has it.
-        work: where the labelled parts go, in ``parts``, and a seal for each that is finished, in ``seals``;
-            a folder or the URI of a storage.
+        work: where the labelled parts go, a folder or the URI of a storage: see :mod:`pipeline.sealed`.
         batch_size: images at once.
         precision: ``fp32``, ``bf16`` or ``fp16``.
         device: where torch computes.
@@ -94,7 +84,7 @@ class LabelActor:
     ) -> None:
         self.synthesize = load_generator(generator, device).prepare(DTYPES[precision])
         self.labeler = load_labeler(labeler, attributes, device)
-        self.latents, self.schema, self.work = Path(latents), schema, Storage(work)
+        self.latents, self.schema, self.parts = Path(latents), schema, SealedParts(Storage(work))
         self.batch_size, self.precision, self.device = batch_size, precision, device
         self.networks_in_use: AbstractContextManager[object] = threading.Lock()
 
@@ -114,9 +104,7 @@ class LabelActor:
                 ]
             )
         labels = attach_labels(table, attrs.numpy(), self.labeler.columns)
-        entry = write_part(self.work.child("parts"), part.name, labels)
-        self.work.write(_seal(part.name), json.dumps(entry.plain()).encode())
-        return entry
+        return self.parts.write(part.name, labels)
 
 
 def label_latents(
@@ -137,7 +125,8 @@ def label_latents(
     schema = labels_schema(_w_dim(latents), provenance["columns"])
     folder = work_folder("label", provenance | {"code": code_digest(*CODE)})
     work = work_storage(params.cluster.storage, folder)
-    done = {entry.name: entry for entry in _finished(work, [file.name for file in latents.files])}
+    parts = SealedParts(work)
+    done = parts.finished([file.name for file in latents.files])
     for entry in done.values():
         on_rows(entry.rows, True)
     missing = [file for file in latents.files if file.name not in done]
@@ -147,23 +136,8 @@ def label_latents(
     if missing:
         done |= {entry.name: entry for entry in _label_parts(params, latents.schema, work, missing, on_rows)}
     manifest = Manifest.of(schema, [done[file.name] for file in latents.files], provenance)
-    _publish(manifest, work)
+    parts.publish(manifest, LABELS)
     return manifest
-
-
-def _publish(manifest: Manifest, work: Storage) -> None:
-    """Make finished parts ``data/labels``: they themselves, or what says where they stay."""
-    if work.elsewhere:
-        work.write(f"parts/{MANIFEST}", manifest.to_bytes())  # the last file: now others may read them there
-        with new_folder(LABELS) as folder:
-            manifest.save(folder)
-        return
-    parts, known = Path(work.path("parts")), {file.name for file in manifest.files}
-    for leftover in [path for path in parts.iterdir() if path.name not in known]:
-        leftover.unlink()
-    manifest.save(parts)
-    replace_folder(parts, LABELS)
-    work.delete()
 
 
 def doubts_about_labels(params: Params) -> list[str]:
@@ -235,25 +209,3 @@ def provenance_of(params: Params, latents: Manifest) -> dict[str, Any]:
 def _w_dim(manifest: Manifest) -> int:
     """The width of the style vectors, from the Arrow type ``fixed_size_list<…>[width]``."""
     return int(manifest.schema["w"].rpartition("[")[2].rstrip("]"))
-
-
-def _seal(name: str) -> str:
-    """The file that says that a part is finished, and holds its manifest entry."""
-    return f"seals/{name}.json"
-
-
-def _finished(work: Storage, names: Sequence[str]) -> list[FileEntry]:
-    """The entries of the parts that an earlier run has finished, and whose bytes are still there."""
-
-    def look(name: str) -> FileEntry | None:
-        try:
-            entry = FileEntry(**json.loads(work.read(_seal(name))))
-            parts = work.child("parts")
-            if work.elsewhere:  # nobody edits there; to read all again would take as long as labelling
-                return entry if parts.has(name, entry.size) else None
-            return entry if hashlib.sha256(parts.read(name)).hexdigest() == entry.sha256 else None
-        except (FileNotFoundError, TypeError, ValueError):
-            return None
-
-    with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
-        return [entry for entry in pool.map(look, names) if entry]

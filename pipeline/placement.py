@@ -30,6 +30,10 @@ class Stage:
     makes: Callable[..., Path]
 
 
+def _sample(params: Params) -> Paths:
+    return [params.generator.weights]
+
+
 def _label(params: Params) -> Paths:
     return [params.generator.weights, params.labeler.weights, LATENTS]
 
@@ -50,6 +54,7 @@ def _evaluate(params: Params, editor: str) -> Paths:
 
 
 STAGES = {
+    "sample": Stage(_sample, lambda: LATENTS),
     "label": Stage(_label, lambda: LABELS),
     "pullback": Stage(_pullback, lambda: PULLBACK),
     "train": Stage(_train, editor_folder),

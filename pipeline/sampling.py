@@ -22,14 +22,13 @@ from pipeline.data import (
     Manifest,
     latents_schema,
     latents_table,
-    new_folder,
     part_name,
-    write_manifest,
-    write_part,
 )
 from pipeline.errors import PipelineError
 from pipeline.generators.base import Generator
 from pipeline.rows import row_classes, row_normals
+from pipeline.sealed import SealedParts
+from pipeline.storage import Storage
 
 # Matrix products may round differently for another number of rows: a row always goes with the same block.
 BLOCK = 128
@@ -93,43 +92,49 @@ def sample_latents(
     params: SampleParams,
     origin: GeneratorParams,
     provenance: dict[str, Any],
+    work: Storage,
     target: str | Path,
-    on_rows: Callable[[int], None] = lambda rows: None,
+    on_rows: Callable[[int, bool], None] = lambda rows, earlier: None,
 ) -> Manifest:
-    """Write the data folder ``target`` in one step: it appears whole, or stays as it was.
+    """Write the data folder ``target``: it appears whole, or stays as it was.
 
     Arguments:
         generator: whose mapping network makes the style vectors; on the CPU.
         params: how many rows, the seed, the rows of a part.
         origin: truncation and class.
         provenance: what else the manifest says about the origin, such as the generator's digest.
+        work: a place for the parts of these latents alone: see :mod:`pipeline.sealed`.
         target: the folder.
-        on_rows: called with the number of rows after each part.
+        on_rows: called with a number of rows that are done, and whether an earlier, killed run did them.
 
     Raises:
         PipelineError: when a style vector is not finite.
     """
+    parts, names = (
+        SealedParts(work),
+        [part_name(i) for i in range(math.ceil(params.count / params.shard_rows))],
+    )
+    done = parts.finished(names)
+    for entry in done.values():
+        on_rows(entry.rows, True)
+
+    def write(index: int) -> FileEntry:
+        first = index * params.shard_rows
+        stop = min(first + params.shard_rows, params.count)
+        w = style_vectors(generator, params.seed, first, stop, origin.truncation_psi, origin.class_label)
+        return parts.write(part_name(index), latents_table(np.arange(first, stop), w))
+
     threads = torch.get_num_threads()  # of each thread here: the bytes are those of one after the other
-    with (
-        new_folder(target) as folder,
-        ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(threads,)) as pool,
-    ):
-
-        def write(index: int) -> FileEntry:
-            first = index * params.shard_rows
-            stop = min(first + params.shard_rows, params.count)
-            w = style_vectors(generator, params.seed, first, stop, origin.truncation_psi, origin.class_label)
-            return write_part(folder, part_name(index), latents_table(np.arange(first, stop), w))
-
-        files = []
-        for entry in pool.map(write, range(math.ceil(params.count / params.shard_rows))):
-            files.append(entry)
-            on_rows(entry.rows)
-        made_with = {
-            **provenance,
-            "seed": params.seed,
-            "truncation_psi": origin.truncation_psi,
-            "class_label": origin.class_label,
-        }
-        manifest = write_manifest(folder, latents_schema(generator.w_dim), files, made_with)
+    with ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+        for entry in pool.map(write, [i for i, name in enumerate(names) if name not in done]):
+            done[entry.name] = entry
+            on_rows(entry.rows, False)
+    made_with = {
+        **provenance,
+        "seed": params.seed,
+        "truncation_psi": origin.truncation_psi,
+        "class_label": origin.class_label,
+    }
+    manifest = Manifest.of(latents_schema(generator.w_dim), [done[name] for name in names], made_with)
+    parts.publish(manifest, Path(target))
     return manifest

@@ -25,6 +25,7 @@ from pipeline.labelers import ConvEmbedder, ConvNet, ResNet
 from pipeline.labelling import LabelActor
 from pipeline.paths import LABELS, LATENTS, PULLBACK
 from pipeline.sampling import sample_latents
+from pipeline.storage import Storage
 from pipeline.weights import save_weights, weights_digest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -118,7 +119,8 @@ def fill_latents() -> None:
     params = load_params()
     weights = params.generator.weights
     provenance = {"generator": weights_digest(weights)}
-    sample_latents(load_generator(weights), params.sample, params.generator, provenance, LATENTS)
+    generator, work = load_generator(weights), Storage(".work/sample/by-hand")
+    sample_latents(generator, params.sample, params.generator, provenance, work, LATENTS)
 
 
 def fill_metric() -> None:

@@ -1,9 +1,9 @@
 """What interrupted runs have left in the storage.
 
-There lie work in flight (``label/``, ``pullback/``, ``train/``), files under their digests and lists of them
-(``files/``, ``trees/``), and what finished jobs have made (``results/``). Others may use the same place, so
-only what nobody needs any more counts as left: what no result and no job that runs refers to, and nothing
-young.
+There lie work in flight (``sample/``, ``label/``, ``pullback/``, ``train/``), files under their digests and
+lists of them (``files/``, ``trees/``), and what finished jobs have made (``results/``). Others may use the
+same place, so only what nobody needs any more counts as left: what no result and no job that runs refers to,
+and nothing young.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from pipeline.storage import AT_ONCE, Storage, StoredFile
 from pipeline.trees import Tree
 from pipeline.weights import PARTIAL
 
-WORK = ("label", "pullback", "train")  # folders of work in flight; a stage that is done removes its own
-LABELLED = f"parts/{MANIFEST}"  # labels that are done stay: manifests say where they are, in any cache
+WORK = ("sample", "label", "pullback", "train")  # folders of work in flight, a stage each
+WHOLE = f"parts/{MANIFEST}"  # data that are whole stay: manifests say where they are, in any cache
 LIST = re.compile(r"trees/[0-9a-f]{64}\.json")
 
 
@@ -82,7 +82,7 @@ def _work(
         for folder in sorted({"/".join(file.name.split("/")[:2]) for file in mine}):
             inside = tuple(file for file in mine if file.name.startswith(f"{folder}/"))
             names = {file.name for file in inside}
-            if names <= {*old} and f"{folder}/{LABELLED}" not in names:
+            if names <= {*old} and f"{folder}/{WHOLE}" not in names:
                 yield Stored(folder, f"work in flight of {stage}, which would be done again", inside)
 
 

@@ -33,7 +33,7 @@ def test_the_whole_pipeline_runs_there_and_then_has_nothing_to_do(tmp_path, here
     with mlflow_server(tmp_path / "server") as server:
         clone = make_clone(tmp_path / "clone", {**ONE, "cluster": remote.cluster(), "tracking.uri": server})
         first = repro(clone, **remote.environment)
-        assert first.count("submitted styleae-") == 4  # label, pullback, train, evaluate
+        assert first.count("submitted styleae-") == 5  # sample, label, pullback, train, evaluate
         assert [name for name in SAME if (clone / name).read_bytes() != (here / name).read_bytes()] == []
         assert load_metric(clone / "data/pullback").equal(load_metric(Path("data/pullback")))
         assert (clone / "comparison/table.csv").is_file() and (

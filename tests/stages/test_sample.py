@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 import yaml
@@ -18,6 +19,8 @@ from pipeline.config import GeneratorParams, SampleParams
 from pipeline.errors import PipelineError
 from pipeline.generators.stylegan2 import StyleGAN2
 from pipeline.sampling import draw_styles, sample_latents, style_vectors
+from pipeline.sealed import SealedParts
+from pipeline.storage import Storage
 from pipeline.weights import save_weights, weights_digest
 from stages import sample
 from tests.fakes import FakeGenerator
@@ -80,6 +83,34 @@ def test_the_number_of_cores_changes_no_byte(project: Path, monkeypatch: pytest.
         sample.main()
         made.append(contents(project / "data/latents"))
     assert made[0] == made[1] and len(made[0]) == 31
+
+
+def test_a_run_that_was_killed_is_gone_on_with(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(project, count=150)
+    sample.main()
+    first = contents(project / "data/latents")
+    shutil.rmtree(project / "data/latents")
+    made: list[str] = []
+    write = SealedParts.write
+
+    def write_three(self: SealedParts, name: str, table: pa.Table) -> data.FileEntry:
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(name)
+        return write(self, name, table)
+
+    monkeypatch.setattr(SealedParts, "write", write_three)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    assert sample.main() == 130
+    assert not (project / "data/latents").exists()
+    before = [*made]
+    monkeypatch.setattr(SealedParts, "write", lambda *given: made.append(given[1]) or write(*given))
+    assert sample.main() == 0
+    assert contents(project / "data/latents") == first
+    assert sorted(made) == sorted({*made}) and len(before) == 3 < len(made)
+    assert not list((project / ".work/sample").iterdir())
 
 
 def test_another_seed_gives_other_rows(project: Path) -> None:
@@ -165,7 +196,8 @@ def test_styles_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     generator = FakeGenerator()
     generator.map[0, 0] = float("nan")
     with pytest.raises(PipelineError, match="got NaN"):
-        sample_latents(generator, SampleParams(count=20), ORIGIN, {}, tmp_path / "latents")
+        work = Storage(tmp_path / "work")
+        sample_latents(generator, SampleParams(count=20), ORIGIN, {}, work, tmp_path / "latents")
     assert list(tmp_path.iterdir()) == []
 
 
