@@ -43,6 +43,7 @@ from pipeline.labelers.base import Labeler
 from pipeline.labelling import LabelActor
 from pipeline.paths import LATENTS
 from pipeline.resources import Actors, ClusterParams
+from pipeline.sealed import SealedParts
 from pipeline.storage import Storage
 
 P = ParamSpec("P")
@@ -78,7 +79,7 @@ class Sleeper(LabelActor):
     def __init__(self, work: str, seconds: float, device: str) -> None:
         self.synthesize = lambda w: w
         self.labeler = SleepingLabeler(seconds)
-        self.latents, self.work = Path(LATENTS), Storage(work)
+        self.latents, self.parts = Path(LATENTS), SealedParts(Storage(work))
         self.schema = read_manifest(LATENTS).schema
         self.batch_size, self.precision, self.device = ROWS, "fp32", device
         self.networks_in_use = threading.Lock()

@@ -130,8 +130,9 @@ def _often(params: Params) -> _Often:
 
 def _rare(entry: Entry, params: Params, columns: tuple[str, ...]) -> NDArray[np.bool_]:
     """Which edits ask for a combination that the training data hardly has, ``[N, 2, K]``."""
-    train = to_tensors(read_table(LABELS, ["w", *columns], "train"), columns)[1].double().numpy()
-    table = read_table(LABELS, ["id", "w", *columns], params.evaluate.split)
+    trained_on = read_table(LABELS, ["w", *columns], "train", params.train.rows)
+    train = to_tensors(trained_on, columns)[1].double().numpy()
+    table = read_table(LABELS, ["id", "w", *columns], params.evaluate.split, params.evaluate.most)
     labels = to_tensors(table, columns)[1].double().numpy()
     known = np.isin(table["id"].to_numpy(), entry.edits[0].ids)
     step = params.evaluate.delta * train.std(axis=0)
@@ -203,7 +204,7 @@ def _draw_failures(
     folder: Path, entries: Sequence[Entry], params: Params, columns: tuple[str, ...]
 ) -> list[dict[str, Any]]:
     """A gallery for each editor, of its first training; gives how often each failure is there."""
-    table = read_table(LABELS, ["id", "w"], params.evaluate.split)
+    table = read_table(LABELS, ["id", "w"], params.evaluate.split, params.evaluate.most)
     styles = dict(zip(table["id"].to_pylist(), to_tensors(table)[0].numpy(), strict=True))
     painter = Painter(load_generator(params.generator.weights), styles)
     counted = []

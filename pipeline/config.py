@@ -191,15 +191,17 @@ class TrainParams:
     Attributes:
         seed: seeds initial weights and the order of batches.
         checkpoint_epochs: epochs between checkpoints: what a kill may lose.
+        rows: most latents of each split that are read, its first ones; ``None`` for all. A worker holds them.
     """
 
     seed: int = 0
     checkpoint_epochs: int = 10
+    rows: int | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         require(self, "seed", at_least=0, at_most=SEED_MAX)
-        require(self, "checkpoint_epochs", at_least=1)
+        require(self, "checkpoint_epochs", "rows", at_least=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,13 +276,10 @@ def load_params(path: str | Path = "params.yaml") -> Params:
     """
     try:
         text = Path(path).read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, UnicodeDecodeError) as error:
+        found = "none" if isinstance(error, FileNotFoundError) else "other bytes than text"
         raise PipelineError(
-            f"expected a parameter file, got none, in {path}: run `python -m pipeline compose`"
-        ) from None
-    except UnicodeDecodeError:
-        raise PipelineError(
-            f"expected text, got other bytes, in {path}: run `python -m pipeline compose`"
+            f"expected a parameter file, got {found}, in {path}: run `python -m pipeline compose`"
         ) from None
     return parse_params(text, str(path))
 

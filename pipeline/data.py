@@ -160,17 +160,23 @@ def _check_part(path: Path, table: pa.Table, entry: FileEntry, schema: Mapping[s
 
 
 def read_table(
-    folder: str | Path, columns: Sequence[str] | None = None, split: Split | None = None
+    folder: str | Path,
+    columns: Sequence[str] | None = None,
+    split: Split | None = None,
+    most: int | None = None,
 ) -> pa.Table:
     """The rows of a data folder, in order of id, every part verified.
 
     Arguments and errors are those of :func:`read_parts`.
     """
-    return pa.concat_tables(read_parts(folder, columns, split)).combine_chunks()
+    return pa.concat_tables(read_parts(folder, columns, split, most)).combine_chunks()
 
 
 def read_parts(
-    folder: str | Path, columns: Sequence[str] | None = None, split: Split | None = None
+    folder: str | Path,
+    columns: Sequence[str] | None = None,
+    split: Split | None = None,
+    most: int | None = None,
 ) -> Iterator[pa.Table]:
     """The rows of a data folder part by part: of many, rows that nobody wants would not fit into memory.
 
@@ -178,6 +184,7 @@ def read_parts(
         folder: the data folder.
         columns: which columns to keep, in this order; ``None`` keeps all.
         split: only the rows of this split; ``None`` takes every row.
+        most: so many of these rows, the first ones, and no part behind them; ``None`` takes all.
 
     Raises:
         PipelineError: naming the first file that is not what the manifest says, or the columns that lack.
@@ -189,10 +196,15 @@ def read_parts(
             "correct labeler.attributes or label again"
         )
     keep = None if columns is None else list(dict.fromkeys([*columns, "split"]))
+    wanted = manifest.rows if most is None else most
     for file in manifest.files:
+        if wanted <= 0:
+            return
         table = read_part(folder, file, manifest.schema, keep)
         if split is not None:
             table = table.filter(pc.equal(table["split"].cast(pa.string()), split))
+        table = table.slice(0, wanted)
+        wanted -= table.num_rows
         yield table if columns is None else table.select(list(columns))
 
 

@@ -76,7 +76,7 @@ def _invert(pictures: NDArray[np.uint8], params: Params, manifold: Mahalanobis) 
     parts = [{"pictures": pictures[at : at + AT_ONCE]} for at in range(0, len(pictures), AT_ONCE)]
     kwargs = {
         "generator": params.generator.weights,
-        "starts": to_tensors(read_table(LABELS, ["w"], split="train"))[0][:STARTS].numpy(),
+        "starts": to_tensors(read_table(LABELS, ["w"], "train", STARTS))[0].numpy(),
         "manifold": manifold,
         "steps": params.evaluate.inversion_steps,
     }

@@ -62,7 +62,7 @@ def evaluate(editor: str, params: Params) -> dict[str, Any]:
         check_imported(folders.perceptual, params.labeler.sources, "perceptual")
     judge = load_labeler(folders.judge, folders.attributes)
     table, asked = _rows(params, judge.columns), params.evaluate
-    w, scales = to_tensors(table)[0].numpy(), _scales(judge.columns)
+    w, scales = to_tensors(table)[0].numpy(), _scales(params, judge.columns)
     inverted, seconds = inverted_styles(params, scales.manifold)
     trials = plan(asked, scales, w, outside_styles(params), inverted.get("w"))
     protocol = Protocol.of(
@@ -106,15 +106,15 @@ def _rows(params: Params, columns: tuple[str, ...]) -> pa.Table:
     made_by = {"generator": params.generator.weights, "labeler": params.labeler.weights}
     check_provenance(manifest, {role: weights_digest(folder) for role, folder in made_by.items()}, LABELS)
     split = params.evaluate.split
-    table = read_table(LABELS, ["id", "w", *columns], split=split)
+    table = read_table(LABELS, ["id", "w", *columns], split, params.evaluate.most)
     if table.num_rows == 0:
         raise PipelineError(f"expected rows of the {split} split, got none, in {LABELS}: raise sample.count")
-    return table if params.evaluate.count == "all" else table.slice(0, params.evaluate.count)
+    return table
 
 
-def _scales(columns: tuple[str, ...]) -> Scales:
-    """Scales from the training split alone."""
-    w, attrs = to_tensors(read_table(LABELS, ["w", *columns], split="train"), columns)
+def _scales(params: Params, columns: tuple[str, ...]) -> Scales:
+    """Scales from what editors are trained on alone."""
+    w, attrs = to_tensors(read_table(LABELS, ["w", *columns], "train", params.train.rows), columns)
     return scales_of(w.numpy(), attrs.double().numpy(), columns)
 
 

@@ -92,6 +92,11 @@ class EvaluateParams:
                 f"expected rising moves in (0, 4], {self.delta:g} among them, got {list(self.deltas)}",
             )
 
+    @property
+    def most(self) -> int | None:
+        """Most latents of the split; ``None`` for all."""
+        return None if self.count == "all" else self.count
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompareParams:

@@ -14,20 +14,23 @@ from pipeline.errors import PipelineError
 from pipeline.rows import Split
 
 
-def read_split(labels: str | Path, split: Split, device: str | torch.device = "cpu") -> EditingData:
-    """One split, whole, on a device.
+def read_split(
+    labels: str | Path, split: Split, device: str | torch.device = "cpu", rows: int | None = None
+) -> EditingData:
+    """One split on a device.
 
     Arguments:
         labels: the data folder.
         split: which rows.
         device: where the tensors go.
+        rows: most rows of it, the first ones; ``None`` for all.
 
     Raises:
         PipelineError: when the split has no rows, or the folder is no whole one.
     """
     provenance = read_manifest(labels).provenance
     columns, decided = (tuple(provenance[name]) for name in ("columns", "decided"))
-    parts = [to_tensors(table, columns) for table in read_parts(labels, ["w", *columns], split)]
+    parts = [to_tensors(table, columns) for table in read_parts(labels, ["w", *columns], split, rows)]
     w, attrs = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     if not len(w):
         raise PipelineError(

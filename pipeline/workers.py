@@ -55,6 +55,7 @@ class Job:
         folder: the project's root; the other paths are relative to it.
         settings: the editor's settings.
         labels: the data folder.
+        rows: most rows of each split; ``None`` for all.
         generator: the generator's folder.
         metric: the folder of the pull-back metric.
         seed: of initial weights and of the order of batches.
@@ -67,6 +68,7 @@ class Job:
     folder: str
     settings: Any
     labels: str
+    rows: int | None
     generator: str
     metric: str
     seed: int
@@ -189,7 +191,7 @@ def _train(job: Job) -> dict[str, Any]:
     torch.backends.cudnn.deterministic = True
     torch.manual_seed(job.seed)
 
-    train, val = (read_split(job.labels, split, device) for split in ("train", "val"))
+    train, val = (read_split(job.labels, split, device, job.rows) for split in ("train", "val"))
     frozen = FitContext(
         load_generator=lambda: load_generator(job.generator, device),
         load_metric=lambda: load_metric(job.metric),

@@ -54,7 +54,7 @@ def test_killed_driver_and_killed_worker_give_the_same_weights(labelled, find_pr
 
 
 def test_two_workers_have_the_losses_of_one(project):
-    make_tiny_project(project, {"cluster.train.workers": 2, "cluster.train.cpus": 0.5})
+    make_tiny_project(project, {"cluster.train.workers": 2, "cluster.train.cpus": 0.5, "train.rows": 40})
     fill_labels()
     fill_metric()
     expected = train_without_ray("styleae")

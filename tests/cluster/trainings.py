@@ -66,7 +66,7 @@ def train_without_ray(name: str) -> list[dict[str, float]]:
     """Train to the end, and save the editor in ``expected``; its history."""
     params = load_params()
     settings = params.editor_settings(name)
-    train, val = (read_split("data/labels", split) for split in ("train", "val"))
+    train, val = (read_split("data/labels", split, rows=params.train.rows) for split in ("train", "val"))
     context = FitContext(
         load_generator=lambda: load_generator(params.generator.weights),
         load_metric=lambda: load_metric("data/pullback"),

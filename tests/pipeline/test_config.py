@@ -230,6 +230,7 @@ def test_params_are_frozen_and_travel_to_workers() -> None:
         ({"cluster__storage": "data"}, r"cluster\.storage: expected a URI such as s3://"),
         ({"cluster__storage": "ftp://host/x"}, r"cluster\.storage: .*got ftp://"),
         ({"cluster__storage": "s3://me:word@bucket"}, r"cluster\.storage: .*without a user and a password"),
+        ({"train__rows": 0}, r"train\.rows: expected a number at least 1, got 0"),
         ({"tracking__uri": "https://me:word@mlflow.example"}, r"tracking\.uri: expected no password"),
         (
             {"tracking__uri": "postgresql://me:wo/rd@db/mlflow"},

@@ -120,6 +120,14 @@ def test_parts_come_one_by_one_with_the_rows_of_a_split_alone(folder):
     assert pa.concat_tables(parts).equals(data.read_table(folder, ["id"], "train"))
 
 
+def test_so_many_rows_of_a_split_are_taken_and_no_part_behind_them_is_read(folder: Path) -> None:
+    whole = data.read_table(folder, split="train")
+    (folder / data.part_name(2)).unlink()
+    assert data.read_table(folder, None, "train", 30).equals(whole.slice(0, 30).combine_chunks())
+    with pytest.raises(PipelineError, match="got no file"):
+        data.read_table(folder, None, "train")
+
+
 def test_any_parquet_reader_sees_plain_types(folder: Path) -> None:
     table = pq.read_table(folder / "part-00000.parquet")
     assert table.schema.equals(data.labels_schema(W_DIM, COLUMNS))
