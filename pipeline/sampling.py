@@ -110,10 +110,8 @@ def sample_latents(
     Raises:
         PipelineError: when a style vector is not finite.
     """
-    parts, names = (
-        SealedParts(work),
-        [part_name(i) for i in range(math.ceil(params.count / params.shard_rows))],
-    )
+    parts = SealedParts(work)
+    names = [part_name(index) for index in range(math.ceil(params.count / params.shard_rows))]
     done = parts.finished(names)
     for entry in done.values():
         on_rows(entry.rows, True)

@@ -106,7 +106,7 @@ def workshop(params: Params, budget: Budget) -> Workshop:
     attributes = list(params.labeler.attributes)
     check_provenance(manifest, {**digests, "attributes": attributes}, LABELS)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    train, val = (read_split(LABELS, split, device) for split in ("train", "val"))
+    train, val = (read_split(LABELS, split, device, params.train.rows) for split in ("train", "val"))
     scales = scales_of(train.w.cpu().numpy(), train.attrs.cpu().double().numpy(), train.columns)
     protocol = Protocol.of(
         scales,

@@ -40,7 +40,7 @@ def train_seeds(name: str, count: int, out: Path) -> None:
     if count < 1:
         raise PipelineError(f"expected at least one seed, got --count {count}: raise it")
     seeds = range(params.train.seed, params.train.seed + count)
-    train, val = read_split(LABELS, "train"), read_split(LABELS, "val")
+    train, val = (read_split(LABELS, split, rows=params.train.rows) for split in ("train", "val"))
     context = FitContext(
         load_generator=lambda: load_generator(params.generator.weights),
         load_metric=lambda: load_metric(PULLBACK),
