@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 from pipeline.data import part_bytes
 from pipeline.errors import PipelineError
@@ -34,7 +33,7 @@ TREE_VARIABLE = "PIPELINE_TREE"
 
 UNPACKED = ".unpacked"  # in a tree that is whole; as old as the last process that came to work there
 KEPT_SECONDS = 24 * 3600.0
-_LOCKS: dict[Path, IO[str]] = {}  # of the trees that this process works in
+_USED: dict[Path, int] = {}  # the trees that this process works in, with the descriptors of its locks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,16 +148,16 @@ def unpack(uri: str) -> Path:
     storage, digest = Storage(where + (f"?{query}" if query else "")), name.removesuffix(".json")
     home = home_of_trees()
     folder = home / digest
-    if (place := _lock_of(folder)) not in _LOCKS:
-        _LOCKS[place] = open(place, "w")
-    lock = _LOCKS[place]
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    tree = Tree.read(storage, f"trees/{name}")
-    if not (folder / UNPACKED).exists():
-        tree.fetch(storage, folder)
-        (folder / tree.folder).mkdir(parents=True, exist_ok=True)
-    (folder / UNPACKED).touch()  # last
-    fcntl.flock(lock, fcntl.LOCK_SH)  # for as long as this process lives
+    if folder not in _USED:
+        _USED[folder] = os.open(_mark_of(folder), os.O_CREAT | os.O_RDWR)  # never closed
+        fcntl.flock(_USED[folder], fcntl.LOCK_SH)  # for as long as this process lives
+    with open(folder.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        tree = Tree.read(storage, f"trees/{name}")
+        if not (folder / UNPACKED).exists():
+            tree.fetch(storage, folder)
+            (folder / tree.folder).mkdir(parents=True, exist_ok=True)
+        (folder / UNPACKED).touch()  # last
     _remove_old(home)
     return folder / tree.folder
 
@@ -166,15 +165,16 @@ def unpack(uri: str) -> Path:
 def _remove_old(home: Path) -> None:
     """Make room: of trees that no process works in, and none has for a while."""
     for unpacked in home.glob(f"*/{UNPACKED}"):
-        if time.time() - unpacked.stat().st_mtime > KEPT_SECONDS:
-            with open(_lock_of(unpacked.parent), "w") as lock, contextlib.suppress(BlockingIOError):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(unpacked.parent)
+        with contextlib.suppress(BlockingIOError, FileNotFoundError):  # in use, or gone already
+            if time.time() - unpacked.stat().st_mtime > KEPT_SECONDS:
+                with open(_mark_of(unpacked.parent), "w") as mark:
+                    fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(unpacked.parent)
 
 
-def _lock_of(folder: Path) -> Path:
-    """Whoever unpacks or removes a tree holds it alone, whoever works there holds it with others."""
-    return folder.with_suffix(".lock")
+def _mark_of(folder: Path) -> Path:
+    """A lock that whoever works in a tree shares, and that whoever removes it has alone."""
+    return folder.with_suffix(".used")
 
 
 def enter(folder: str) -> None:

@@ -2,6 +2,8 @@ import json
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,13 +51,26 @@ def test_a_tree_that_was_removed_is_unpacked_again(storage, project):
     assert (unpack(storage.uri(name)) / "params.yaml").is_file()
 
 
+def test_processes_share_a_tree(storage, project):
+    tree = storage.uri(Tree.send(storage, ["params.yaml"]))
+    mine = unpack(tree)
+    home = str(mine.parents[1])
+    code = (
+        "import sys; from pipeline import trees; "
+        "trees.tempfile.tempdir, tree = sys.argv[1:]; print(trees.unpack(tree))"
+    )
+    command = [sys.executable, "-c", code, home, tree]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout.strip() == str(mine)
+
+
 def test_old_trees_go_when_another_comes_unless_somebody_works_there(storage, project):
     mine, abandoned, young = (
         unpack(storage.uri(Tree.send(storage, ["params.yaml"], {"which": which})))
         for which in (b"mine", b"abandoned", b"young")
     )
     for folder in (abandoned, young):
-        trees._LOCKS.pop(trees._lock_of(folder)).close()  # as when its process ends
+        os.close(trees._USED.pop(folder))  # as when its process ends
     for folder in (mine, abandoned):
         os.utime(folder / trees.UNPACKED, (0, 0))
     unpack(storage.uri(Tree.send(storage, ["params.yaml"])))
