@@ -58,7 +58,7 @@ PARAMS: dict[str, Any] = {
     "sample": {"count": 80, "seed": 0, "shard_rows": 20},
     "label": {"batch_size": 8, "precision": "fp32"},
     "pullback": {"products": 64, "shard_products": 16, "batch_size": 8, "seed": 0},
-    "train": {"seed": 0, "checkpoint_epochs": 2},
+    "train": {"seed": 0, "checkpoint_epochs": 2, "rows": None},
     "editor": {
         "styleae": {**STYLEAE, "epochs": 4, "batch_size": 16, "learning_rate": 0.001, "patience": 4},
         "interfacegan": {"kind": "interfacegan"},
