@@ -39,6 +39,7 @@ PATIENCE = 60.0
 
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
 ATTEMPTS = 10  # of the library for S3, which waits up to 20 s between two: about a minute in all
+FLAGS = {"true": True, "false": False}  # as a URI has them
 AT_ONCE = 16  # files on their way
 FINAL = ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "NO_SUCH_BUCKET", "SIGNATURE_DOES_NOT_MATCH")
 
@@ -181,7 +182,8 @@ class Storage:
         filesystem = self.filesystem
         if not isinstance(filesystem, S3FileSystem):
             return filesystem
-        options: dict[str, Any] = dict(parse_qsl(urlsplit(self.place).query))
+        asked = dict(parse_qsl(urlsplit(self.place).query))
+        options: dict[str, Any] = {name: FLAGS.get(value, value) for name, value in asked.items()}
         options = {"region": filesystem.region} | options
         return S3FileSystem(**options, retry_strategy=AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS))
 
