@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.cli import options
-from pipeline.console import run_stage
+from pipeline.console import run_command
 
 EXAMPLES = """\
 examples:
@@ -255,7 +255,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     if arguments.verbose:
         os.environ["PIPELINE_VERBOSE"] = "1"
-    return run_stage(arguments.command)(arguments)
+    return run_command(arguments.command)(arguments)
 
 
 if __name__ == "__main__":

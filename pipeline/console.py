@@ -9,6 +9,7 @@ __all__ = [
     "plain",
     "progress",
     "result",
+    "run_command",
     "run_stage",
     "stage",
     "table",
@@ -166,27 +167,13 @@ def progress(total: int | None, unit: str = "rows") -> Iterator[Progress]:
         yield Progress(total, unit, bar)
 
 
-def run_stage(main: Callable[P, None]) -> Callable[P, int]:
-    """A stage's function as one that returns an exit status; what users can mend is one line on stderr.
-
-    Of two that would make the same outputs, the second waits for the first.
-
-    Example:
-        ``if __name__ == "__main__": sys.exit(run_stage(main)())``
-    """
+def run_command(main: Callable[P, None]) -> Callable[P, int]:
+    """A command's function as one that returns an exit status; what users can mend is one line on stderr."""
 
     @functools.wraps(main)
     def run(*args: P.args, **kwargs: P.kwargs) -> int:
         try:
-            inspect.signature(main).bind(*args, **kwargs)
-        except TypeError as error:
-            return _fail(
-                f"expected the arguments {tuple(inspect.signature(main).parameters)}, got {args}: {error}"
-            )
-        turn = "-".join([Path(inspect.getfile(inspect.unwrap(main))).stem, *map(str, args)])
-        try:
-            with alone(turn, lambda: result(f"{turn} runs already: waiting for its end")):
-                main(*args, **kwargs)
+            main(*args, **kwargs)
         except PipelineError as error:
             return _fail(str(error))
         except OSError as error:
@@ -197,6 +184,28 @@ def run_stage(main: Callable[P, None]) -> Callable[P, int]:
         except KeyboardInterrupt:
             return INTERRUPTED
         return 0
+
+    return run
+
+
+def run_stage(main: Callable[P, None]) -> Callable[P, int]:
+    """A stage's function as :func:`run_command` does it; of two that make the same outputs the second waits.
+
+    Example:
+        ``if __name__ == "__main__": sys.exit(run_stage(main)())``
+    """
+
+    @run_command
+    @functools.wraps(main)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            inspect.signature(main).bind(*args, **kwargs)
+        except TypeError as error:
+            expected = tuple(inspect.signature(main).parameters)
+            raise PipelineError(f"expected the arguments {expected}, got {args}: {error}") from error
+        turn = "-".join([Path(inspect.getfile(inspect.unwrap(main))).stem, *map(str, args)])
+        with alone(turn, lambda: result(f"{turn} runs already: waiting for its end")):
+            main(*args, **kwargs)
 
     return run
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeline.cluster import run_and_exit
 from pipeline.config import load_params
-from pipeline.console import run_stage
+from pipeline.console import run_command
 from pipeline.data import part_bytes
 from pipeline.errors import PipelineError
 from pipeline.manifest import MANIFEST, FileEntry, Manifest, read_manifest
@@ -32,10 +32,10 @@ COMMAND = ("python", "-m", "pipeline.jobs.running")
 def main(tree: str, job: str, stage: str, *arguments: str) -> int:
     """Run a stage in a tree; its exit status."""
     os.environ |= {TREE_VARIABLE: tree, JOB_VARIABLE: job}
-    if status := run_stage(lambda: enter(tree))():
+    if status := run_command(lambda: enter(tree))():
         return status
     module = importlib.import_module(f"stages.{stage}")
-    return module.main(*arguments) or run_stage(lambda: _send_back(job, stage, arguments))()
+    return module.main(*arguments) or run_command(lambda: _send_back(job, stage, arguments))()
 
 
 def is_done(storage: Storage, job: str) -> bool:

@@ -158,6 +158,15 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(name in printed for name in ("repro", "edit", "attributes", "summary", "compose", "smile=1.5"))
 
 
+def test_many_overrides_leave_nothing_but_the_parameters(project: Path) -> None:
+    (project / "conf").symlink_to(ROOT / "conf")
+    asked = [f"label.batch_size={rows}" for rows in range(100, 120)]
+    before = set(project.rglob("*"))
+    assert main(["compose", "cluster.storage=s3://bucket/styleae", *asked]) == 0
+    assert load_params().label.batch_size == 119
+    assert set(project.rglob("*")) == before
+
+
 def test_a_run_outside_the_project_says_so(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "got no dvc.yaml" in refusal(capsys, "repro")
 
