@@ -67,10 +67,10 @@ def natural_moves(y: Tensor, attrs: Tensor) -> Tensor:
     """The partial effect of each attribute: coefficients ``[K, rank]`` of the regression attributes → ``y``.
 
     Unlike the difference between the means with and without an attribute it leaves out what comes along with
-    the others.
+    the others. By LAPACK's ``gelsd``: the last bits of torch's default depend on where in memory arrays are.
     """
     x, a = (y - y.mean(dim=0)).double(), (attrs - attrs.mean(dim=0)).double()
-    return torch.linalg.lstsq(a, x).solution.float()
+    return torch.linalg.lstsq(a.cpu(), x.cpu(), driver="gelsd").solution.to(y)
 
 
 def linear_basis(y: Tensor, attrs: Tensor) -> Tensor:
