@@ -278,7 +278,7 @@ def _rows(dataset: Dataset) -> Iterator[dict[str, Any]]:
             for block in ray.get([entry.ref for entry in bundle.blocks]):
                 yield from block.to_pylist()
     except ray.exceptions.RayError as error:
-        reason = " ".join(str(error.__cause__ or error).split())[:300]
+        reason = " ".join((str(error.__cause__ or "") or str(error)).split())[:300]  # some causes are empty
         raise PipelineError(
             f"expected processes that finish their shards, got {reason!r}: look at memory and at the logs of "
             "Ray, and run the same command again; what was finished is kept"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -115,3 +116,28 @@ class DyingActor:
     def __call__(self, shard: Mapping[str, Any]) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGKILL)
         return {}
+
+
+class HungryActor:
+    """An actor whose process takes memory until it is killed; what is started in its place is content."""
+
+    MOST = 5 * 2**30
+
+    def __init__(self, device: str) -> None:
+        pass
+
+    def __call__(self, shard: Mapping[str, Any]) -> dict[str, Any]:
+        with open("hungry", "a+") as file:
+            file.seek(0)
+            if not file.read():
+                file.write(str(os.getpid()))
+                file.flush()
+                self.eat()
+        return {"process": os.getpid()}
+
+    def eat(self) -> None:
+        """Touch more and more memory, up to a bound that spares the machine."""
+        taken = []
+        for _ in range(0, self.MOST, 2**25):
+            taken.append(torch.ones(2**25, dtype=torch.uint8))
+            time.sleep(0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -12,11 +13,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ray._common.utils import get_system_memory
+from ray._private.utils import get_used_memory
 
 from pipeline.labelling import LabelActor
+from pipeline.local_head import VARIABLE
 from tests.cluster.conftest import title_of
 from tests.cluster.test_labelling import LABELS, SHARDS, contents, seals
 from tests.cluster.trainings import history, reported, training
+from tests.fakes import HungryActor
 from tests.mlflow_server import mlflow_server
 from tests.tiny import fill_labels, fill_metric, make_tiny_project, stage_command, stage_environment
 
@@ -101,6 +106,9 @@ def test_of_two_runs_at_once_the_second_waits_and_finds_the_work_done(expected):
 
 
 MAP = """
+import json
+from pathlib import Path
+
 from pipeline import cluster
 from pipeline.console import run_stage
 from pipeline.resources import Actors, ClusterParams
@@ -110,7 +118,8 @@ cluster.RETRIES = 1
 
 def main():
     with cluster.connect(ClusterParams()):
-        cluster.map_shards([{{"n": n}} for n in range(3)], {actor}, {{}}, Actors(actors=1, gpus=0))
+        made = cluster.map_shards([{{"n": n}} for n in range(3)], {actor}, {{}}, Actors(actors=1, gpus=0))
+    Path("made.json").write_text(json.dumps(made))
 
 cluster.run_and_exit(run_stage(main))
 """
@@ -126,6 +135,20 @@ def test_what_no_new_try_can_mend_ends_in_one_line(project, actor, error):
     run = subprocess.run([sys.executable, script], env=stage_environment(), capture_output=True, text=True)
     assert run.returncode == 1, run.stderr
     assert run.stderr.startswith(f"error: {error}") and run.stderr.count("\n") == 1, run.stderr
+
+
+def test_an_actor_that_takes_too_much_memory_is_killed_and_replaced(project, monkeypatch):
+    monkeypatch.delenv(VARIABLE)  # a Ray of its own, whose node watches its memory more closely
+    script = project / "map.py"
+    script.write_text(MAP.format(actor="HungryActor"))
+    allowed = (get_used_memory() + HungryActor.MOST / 2) / get_system_memory()
+    limits = {"RAY_memory_usage_threshold": f"{allowed:.4f}", "RAY_memory_monitor_refresh_ms": "50"}
+    run = subprocess.run(
+        [sys.executable, script], env=stage_environment(**limits), capture_output=True, text=True
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    made, hungry = json.loads(Path("made.json").read_text()), int(Path("hungry").read_text())
+    assert len(made) == 3 and hungry not in [result["process"] for result in made]
 
 
 def test_a_training_goes_on_when_its_mlflow_server_dies(project, tmp_path_factory):
