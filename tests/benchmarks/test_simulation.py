@@ -65,11 +65,13 @@ def test_the_same_seed_gives_the_same_run():
 
 
 def test_measured_rates_are_predicted():
-    """Runs of the driver in which actors sleep, from the constants of those in which they do not."""
-    rows = [row for row in validation(RESULTS) if row["shard s"]]
-    assert {row["workers"] for row in rows} >= {2, 100}
-    for row in rows:
-        assert row["predicted / measured"] == pytest.approx(1, abs=0.25), row
+    """Runs in which actors sleep, from the constants of the others; two cores go only so far."""
+    rows = validation(RESULTS)
+    most = max(row["measured"] for row in rows if not row["shard s"])
+    slept = [row for row in rows if row["shard s"]]
+    assert {row["workers"] for row in slept} >= {2, 100}
+    for row in slept:
+        assert row["measured"] == pytest.approx(min(row["predicted"], most), rel=0.2), row
 
 
 def test_the_constants_are_those_of_the_results():
