@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -127,12 +128,9 @@ class HungryActor:
         pass
 
     def __call__(self, shard: Mapping[str, Any]) -> dict[str, Any]:
-        with open("hungry", "a+") as file:
-            file.seek(0)
-            if not file.read():
-                file.write(str(os.getpid()))
-                file.flush()
-                self.eat()
+        if not (marker := Path("hungry")).exists():
+            marker.write_text(str(os.getpid()))
+            self.eat()
         return {"process": os.getpid()}
 
     def eat(self) -> None:
