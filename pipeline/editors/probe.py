@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 SMALLEST = 0.1  # step that is tried, so that little is not measured in less
 LARGEST = 2.0  # factor that a step is lengthened or shortened by
+MOST = 0.75  # deviations that it is lengthened or shortened by
 
 
 class ProbeEnsemble(nn.Module):
@@ -91,7 +92,9 @@ def corrected(
 ) -> Tensor:
     """The steps with which edits move an attribute about as far as ``step`` says, as the probes read them.
 
-    One step of the secant method from the step that was asked, for each row of its own.
+    One step of the secant method from the step that was asked, for each row of its own. Where probes read
+    little of a long step there is often no more to be had, so what is added is bounded: a slider that is
+    pulled to its end does not leave what samples look like.
 
     Arguments:
         step: moves that are asked for, ``[N, 1]``, in training standard deviations.
@@ -102,4 +105,5 @@ def corrected(
     """
     tried = step.abs().clamp_min(SMALLEST).copysign(step)
     before, after = probes(torch.cat([features, edit(tried)])).mean(dim=0)[:, column, None].chunk(2)
-    return step / ((after - before) / tried).clamp(1 / LARGEST, LARGEST)
+    found = step / ((after - before) / tried).clamp(1 / LARGEST, LARGEST)
+    return step + (found - step).clamp(-MOST, MOST)
