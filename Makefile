@@ -58,7 +58,7 @@ lint: $(STAMP_DEV)
 audit: $(STAMP_DEV) ## hold the locked versions against the database of known vulnerabilities
 	@$(BIN)/python requirements/audit.py $(ARGS)
 
-compare: $(STAMP) ## every peer on one protocol: 93 minutes on two slow cores
+compare: $(STAMP) ## every peer on one protocol: an hour on two cores
 	@$(BIN)/python -m pipeline compare $(ARGS)
 
 compare-full: $(STAMP) ## three seeds, the image recipe to its end, then the ablation: a night
