@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import errno
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from pipeline import console
 from pipeline.errors import PipelineError
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage leaves the lock of its turn in its folder."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
