@@ -167,8 +167,9 @@ def scatter(
         scale: of the horizontal axis, ``linear`` or ``log``.
     """
     with matplotlib.rc_context(STYLE):
-        figure = blank(7.2 * DPI, 4.6 * DPI)
-        axes = figure.add_axes((0.11, 0.13, 0.6, 0.69))
+        high = max(4.6, 1.1 + 0.24 * len(rows))  # inches: room for a line of the legend for each row
+        figure = blank(7.2 * DPI, high * DPI)
+        axes = figure.add_axes((0.11, 0.6 / high, 0.6, 1 - 1.43 / high))
         for row, (colour, dash) in zip(rows, _pens(), strict=False):
             (at_x, error_x), (at_y, error_y) = (_with_errors([row], metric) for metric in (x, y))
             axes.errorbar(

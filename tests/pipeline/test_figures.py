@@ -100,6 +100,17 @@ def test_missing_numbers_leave_a_gap(tmp_path):
     assert len(list(tmp_path.iterdir())) == 5
 
 
+@pytest.mark.parametrize("count", [2, 18])
+def test_every_editor_has_its_line_in_the_legend(tmp_path, monkeypatch, count):
+    drawn = []
+    monkeypatch.setattr(charts, "save", lambda figure, path: drawn.append(figure))
+    rows = [{"editor": f"mean_difference_{n:02}", "x": 1.0, "y": float(n)} for n in range(count)]
+    charts.scatter(tmp_path / "scatter.png", rows, "x", "y", ("x", "y"), "t", "c")
+    (figure,) = drawn
+    legend = figure.axes[0].get_legend().get_window_extent()
+    assert legend.y0 >= 0 and legend.x1 <= figure.bbox.x1
+
+
 def test_equal_numbers_are_equal_bytes(tmp_path):
     for name in ("one.png", "two.png"):
         charts.heat_map(tmp_path / name, np.eye(3), NAMES, "t", "c")
