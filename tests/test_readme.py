@@ -13,3 +13,9 @@ ROOT = Path(__file__).parents[1]
 def test_the_table_of_editors_is_that_of_the_comparison(comparison: str) -> None:
     table = (ROOT / "comparisons" / comparison / "comparison/table.md").read_text()
     assert table in (ROOT / "README.md").read_text()
+
+
+def test_the_second_rows_are_those_of_the_comparison_with_searched_settings() -> None:
+    lines = (ROOT / "comparisons/tuned/comparison/table.md").read_text().splitlines()
+    rows = [line for line in lines if "_tuned |" in line]
+    assert len(rows) == 8 and "\n".join([*lines[:2], *rows]) in (ROOT / "README.md").read_text()
