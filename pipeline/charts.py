@@ -115,9 +115,9 @@ def curves(
         figure = blank(wide * DPI, 4.2 * DPI)
         panels = np.atleast_1d(figure.subplots(1, len(metrics)))
         for panel, (metric, heading) in zip(panels, metrics.items(), strict=True):
-            for (name, points), (colour, dash) in zip(rows.items(), _pens(), strict=False):
+            for (name, points), (colour, dash, dot) in zip(rows.items(), _pens(), strict=False):
                 values, errors = _with_errors(points, metric)
-                panel.plot(x, values, color=colour, ls=dash, label=name, marker="o", ms=3)
+                panel.plot(x, values, color=colour, ls=dash, label=name, marker=dot, ms=3)
                 panel.fill_between(x, values - errors[0], values + errors[1], color=colour, alpha=0.15, lw=0)
             panel.set(xlabel=labels[0], xticks=list(x))
             panel.set_title(heading)
@@ -170,17 +170,16 @@ def scatter(
         high = max(4.6, 1.1 + 0.24 * len(rows))  # inches: room for a line of the legend for each row
         figure = blank(7.2 * DPI, high * DPI)
         axes = figure.add_axes((0.11, 0.6 / high, 0.6, 1 - 1.43 / high))
-        for row, (colour, dash) in zip(rows, _pens(), strict=False):
+        for row, (colour, _, dot) in zip(rows, _pens(), strict=False):
             (at_x, error_x), (at_y, error_y) = (_with_errors([row], metric) for metric in (x, y))
             axes.errorbar(
                 at_x,
                 at_y,
                 xerr=error_x,
                 yerr=error_y,
-                fmt="o",
+                fmt=dot,
                 ms=8,
                 color=colour,
-                mfc=colour if dash == "-" else "white",
                 capsize=3,
                 elinewidth=1.2,
                 label=row["editor"],
@@ -195,9 +194,10 @@ def scatter(
         save(figure, path)
 
 
-def _pens() -> list[tuple[str, Any]]:
-    """A colour and a dash for each of many rows."""
-    return [(colour, dash) for dash in ("-", (0, (4, 1.5)), (0, (1, 1))) for colour in SERIES]
+def _pens() -> list[tuple[str, Any, str]]:
+    """A colour, a dash and a mark for each of many rows, no two alike."""
+    rounds: list[tuple[Any, str]] = [("-", "o"), ((0, (4, 1.5)), "s"), ((0, (1, 1)), "^")]
+    return [(colour, dash, dot) for dash, dot in rounds for colour in SERIES]
 
 
 def _with_errors(

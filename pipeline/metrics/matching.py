@@ -1,7 +1,8 @@
 """Matched strength: for each sample, the strength of an edit at which a score has moved by a given amount.
 
 Editors differ in the unit of their strength, so they are compared where a classifier, the *labeler*, says
-that the target has moved equally far. A bracket is grown from 0 outward, then closed by false position.
+that the target has moved equally far. A bracket is grown outward along the line through the last two
+points, then closed by false position.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ LIMIT = 20.0
 EVALUATIONS = 12
 """The most images to spend on one sample."""
 
-GROWTH = (1.1, 4.0)
-"""Out of reach, the strength is multiplied by what a straight line through 0 suggests, within these."""
+GROWTH = (1.02, 4.0)
+"""Out of reach, the strength grows to where the line through the last two points says, by these factors."""
 
 MARGIN = 0.05
 """A step stays this share of the bracket away from its ends: no flat or steep score can stall it."""
@@ -69,6 +70,7 @@ class StrengthSearch:
         self.ended = torch.zeros(count, dtype=torch.bool)
         # The bracket: a strength whose move is too small and, once found, one whose move is too large.
         self.low, self.low_move = zero.clone(), zero.clone()
+        self.slope = zero.clone()  # of the move, from the low end before to this one
         self.high, self.high_move = zero + torch.inf, zero.clone()
 
     def further(self, delta: float) -> StrengthSearch:
@@ -83,6 +85,8 @@ class StrengthSearch:
             self.low.where(~passed, self.high),
             self.low_move.where(~passed, self.high_move),
         )
+        within = (self.high_move - self.low_move) / (self.high - self.low)
+        search.slope = self.slope.where(~passed, within)
         search.high, search.high_move = self.high.where(enough, torch.inf), self.high_move.where(enough, 0.0)
         search.move, search.ended = self.move.clone(), (self.strength >= LIMIT) & (self.move < self.delta)
         known = (search.low > 0) | enough
@@ -121,6 +125,7 @@ class StrengthSearch:
         """Replace one end of each bracket by a tried strength."""
         small = moved < self.delta
         below, above = rows[small], rows[~small]
+        self.slope[below] = (moved[small] - self.low_move[below]) / (strength[small] - self.low[below])
         self.low[below], self.low_move[below] = strength[small], moved[small]
         self.high[above], self.high_move[above] = strength[~small], moved[~small]
 
@@ -128,7 +133,8 @@ class StrengthSearch:
         """The strengths to try next: beyond the low end while nothing is too large, then in between."""
         low, high = self.low[rows], self.high[rows]
         below, above = self.low_move[rows], self.high_move[rows]
-        outward = low * torch.where(below > 0, self.delta / below, torch.inf).clamp(*GROWTH)
+        steps = torch.where(self.slope[rows] > 0, (self.delta - below) / self.slope[rows], torch.inf)
+        outward = (low + steps).clamp(*(low * factor for factor in GROWTH))
         share = ((self.delta - below) / (above - below)).clamp(MARGIN, 1 - MARGIN)
         inward = low + share * (high - low).nan_to_num(posinf=0.0)
         return torch.where(high.isinf(), outward, inward).clamp(max=LIMIT)

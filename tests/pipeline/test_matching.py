@@ -138,6 +138,12 @@ def test_a_larger_move_of_a_linear_score_is_where_scratch_finds_it():
     assert torch.allclose(further.strength, scratch.strength, rtol=2 * 0.05 / 1.6)
 
 
+def test_a_larger_move_is_where_the_line_through_the_last_two_points_says():
+    smaller, _ = search(lambda rows, s: 2 * (s - 0.3).clamp(min=0), 1, delta=0.5)
+    assert smaller.further(1.0).strength == pytest.approx(0.8)
+    assert smaller.further(1.5).strength == pytest.approx(1.05)
+
+
 def test_going_further_leaves_the_smaller_search_alone():
     smaller, _ = search(saturating, 28)
     before = smaller.strength.clone(), smaller.move.clone(), smaller.low.clone(), smaller.high.clone()
