@@ -30,6 +30,7 @@ from pipeline.comparing.standings import (
     other_numbers,
     overwrite_numbers,
     read_entries,
+    training_numbers,
 )
 from pipeline.comparing.tables import markdown, report_text, write_csv
 from pipeline.config import Params
@@ -80,7 +81,8 @@ def compare(params: Params, facts: Mapping[str, str], folder: Path) -> list[Row]
     _draw_faces(folder, reports, params)
     failures = _draw_failures(folder / "figures", entries, params, columns)
     write_csv(folder / "failures.csv", failures)
-    text = report_text(rows, apart, failures, params, {**facts, **_time(entries)})
+    trainings = training_numbers(entries, params.evaluate.delta, **often)
+    text = report_text(rows, trainings, apart, failures, params, {**facts, **_time(entries)})
     (folder / "report.md").write_text(text, encoding="utf-8")
     return rows
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["COLUMNS", "SINGLE", "TABLES", "Column", "Table", "group"]
+__all__ = ["COLUMNS", "SINGLE", "TABLES", "TRIED", "Column", "Table", "group"]
 
 from typing import NamedTuple
 

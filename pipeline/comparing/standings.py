@@ -11,11 +11,12 @@ __all__ = [
     "other_numbers",
     "overwrite_numbers",
     "read_entries",
+    "training_numbers",
 ]
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,19 @@ def edit_numbers(
         for name in entry.scores
     }
     return _spread(found)
+
+
+def training_numbers(entries: Sequence[Entry], delta: float, *, resamples: int, seed: int) -> list[Row]:
+    """``SCORES`` of each training by itself, as ``EDITOR@SEED``, for the editors that have several."""
+    return [
+        {
+            "editor": folder.name,
+            **edit_numbers(replace(entry, edits=(edits,)), delta, resamples=resamples, seed=seed),
+        }
+        for entry in entries
+        if len(entry.edits) > 1
+        for folder, edits in zip(entry.folders, entry.edits, strict=True)
+    ]
 
 
 def other_numbers(entry: Entry) -> Row:

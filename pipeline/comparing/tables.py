@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.comparing.columns import SINGLE, TABLES, Column, group
+from pipeline.comparing.columns import SINGLE, TABLES, TRIED, Column, group
 from pipeline.comparing.standings import ABLE
 from pipeline.config import Params
 
@@ -33,6 +33,7 @@ def markdown(rows: Sequence[Row], columns: Sequence[str]) -> str:
 
 def report_text(
     rows: Sequence[Row],
+    trainings: Sequence[Row],
     apart: Mapping[str, Row],
     failures: Sequence[Row],
     params: Params,
@@ -42,6 +43,7 @@ def report_text(
 
     Arguments:
         rows: one for each editor.
+        trainings: one for each training of editors that have several.
         apart: the first editor minus each other one.
         failures: how often each failure is there, by editor, attribute and direction.
         params: all parameters.
@@ -62,11 +64,23 @@ def report_text(
             parts.append(f"## {table.title}\n\n{table.text}\n\n{_table(rows, known)}")
         if table is TABLES[0]:
             curves = ("curves",) if len(params.evaluate.deltas) > 1 else ()
-            parts += [_apart(ours, apart), *map(_picture, ("bars", *curves, "success", "edits"))]
+            parts += [
+                _trainings(trainings),
+                _apart(ours, apart),
+                *map(_picture, ("bars", *curves, "success", "edits")),
+            ]
         if table is TABLES[-1]:
             parts.append(_picture("cost"))
     parts += [_ahead(rows), _failures(rows, failures)]
     return "\n".join(parts)
+
+
+def _trainings(rows: Sequence[Row]) -> str:
+    """The trainings that the rows above are pooled over, each by itself."""
+    if not rows:
+        return ""
+    table = _table(rows, group("", *TRIED, *SINGLE[:4]), bold=False)
+    return f"Each training by itself, intervals over latents alone:\n\n{table}"
 
 
 def _apart(ours: str, apart: Mapping[str, Row]) -> str:

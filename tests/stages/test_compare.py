@@ -165,6 +165,7 @@ def test_the_report_links_what_is_there(compared):
     links = re.findall(r"\]\(([^)]+)\)", text)
     assert links and all((compared / link).is_file() for link in links), links
     assert "training seeds 0, 1" in text and "on 6 test latents" in text
+    assert "| plain@1 |" in text and "| interfacegan@0 |" not in text
     assert "- machine: " in text and "| interfacegan − plain |" in text
     assert not re.search(r"\bnan\b", text)
 

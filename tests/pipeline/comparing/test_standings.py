@@ -17,6 +17,7 @@ from pipeline.comparing.standings import (
     other_numbers,
     overwrite_numbers,
     read_entries,
+    training_numbers,
 )
 from pipeline.errors import PipelineError
 from tests.compared import NAMES, ROWS, at, edits_of, write_edits
@@ -26,7 +27,7 @@ OFTEN = {"resamples": 50, "seed": 0}
 
 def entry(name, *edits, metrics=(), tables=()):
     """An editor with a training for each of the edits."""
-    folders = tuple(Path("reports") / name for _ in edits)
+    folders = tuple(Path("reports") / f"{name}@{seed}" for seed, _ in enumerate(edits))
     return Entry(name, folders, tuple(metrics), tuple(edits), tuple(tables))
 
 
@@ -34,6 +35,12 @@ def test_numbers_are_pooled_over_trainings():
     row = edit_numbers(entry("a", edits_of(rmse=0.1), edits_of(rmse=0.3)), 1.0, **OFTEN)
     assert row["rmse"] == pytest.approx(0.2)
     assert row["rmse_low"] == pytest.approx(0.1) and row["rmse_high"] == pytest.approx(0.3)
+
+
+def test_several_trainings_have_a_row_each():
+    entries = [entry("a", edits_of(rmse=0.1), edits_of(rmse=0.3)), entry("b", edits_of(rmse=0.5))]
+    rows = training_numbers(entries, 1.0, **OFTEN)
+    assert [(row["editor"], row["rmse"]) for row in rows] == [("a@0", 0.1), ("a@1", 0.3)]
 
 
 def test_numbers_of_a_part_are_of_its_edits():

@@ -17,10 +17,10 @@ FAILED = [
 ]
 
 
-def text_of(rows, apart, **evaluate):
+def text_of(rows, apart, trainings=(), **evaluate):
     params = load_params()
     params = replace(params, evaluate=replace(params.evaluate, **evaluate))
-    return report_text(rows, apart, FAILED, params, {"date": "today", "machine": "this one"})
+    return report_text(rows, trainings, apart, FAILED, params, {"date": "today", "machine": "this one"})
 
 
 def test_the_best_of_a_column_is_bold():
@@ -83,6 +83,13 @@ def test_the_report_says_that_nobody_is_better():
 def test_a_table_that_nobody_has_numbers_for_is_left_out():
     text = text_of([ROW_A, ROW_B], {})
     assert "## Edits at matched strength" in text and "## Rare combinations" not in text
+
+
+def test_each_training_stands_there_by_itself_where_there_are_several():
+    trainings = [ROW_A | {"editor": f"a@{seed}"} for seed in (0, 1)]
+    text = text_of([ROW_A], {}, trainings)
+    assert all(f"| a@{seed} | 0.953 [0.946, 0.96] |" in text for seed in (0, 1))
+    assert "Each training" not in text_of([ROW_A], {})
 
 
 def test_the_report_shows_the_curves_when_there_are_any():
