@@ -72,7 +72,7 @@ def report_text(
         if table is TABLES[-1]:
             parts.append(_picture("cost"))
     parts += [_ahead(rows), _failures(rows, failures)]
-    return "\n".join(parts)
+    return "\n".join(filter(None, parts))
 
 
 def _trainings(rows: Sequence[Row]) -> str:
