@@ -192,7 +192,9 @@ def test_outputs_are_where_the_stages_write() -> None:
     assert per_editor == {paths.editor_folder("ED"), paths.report_folder("ED")}
 
 
-@pytest.mark.parametrize("folder", [".", *(f"comparisons/{name}" for name in ("peers", "tuned", "many"))])
+@pytest.mark.parametrize(
+    "folder", [".", *(f"comparisons/{name}" for name in ("peers", "tuned", "seeds", "many"))]
+)
 def test_dvc_finds_the_stages_of_every_folder(folder: str) -> None:
     """What git ignores is not in DVC's graph, and DVC reads the rules with ``!`` otherwise than git does."""
     with Repo(str(ROOT)) as repo:
@@ -227,7 +229,7 @@ def test_the_comparison_of_peers_has_the_stages_of_the_pipeline() -> None:
     assert found == dict.fromkeys(of_every_editor, "${trainings}")
 
 
-@pytest.mark.parametrize("name", ["peers", "tuned", "many"])
+@pytest.mark.parametrize("name", ["peers", "tuned", "seeds", "many"])
 def test_the_trainings_of_a_comparison_are_those_of_its_parameters(name: str) -> None:
     folder = ROOT / "comparisons" / name
     assert (folder / "trainings.yaml").read_text() == trainings_yaml(load_params(folder / "params.yaml"))

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.parametrize(
     ("comparison", "page"),
-    [("peers", "README.md"), ("many", "docs/comparisons.md")],
+    [("peers", "README.md"), ("seeds", "docs/comparisons.md"), ("many", "docs/comparisons.md")],
 )
 def test_the_table_of_editors_is_that_of_the_comparison(comparison: str, page: str) -> None:
     table = (ROOT / "comparisons" / comparison / "comparison/table.md").read_text()
