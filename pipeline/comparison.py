@@ -172,7 +172,7 @@ def _draw_charts(folder: Path, entries: Sequence[Entry], rows: Sequence[Row], pa
         "success",
         (text[1], text[0]),
         "Success against attribute dependency",
-        "Edits at matched strength, scored by the judge; 95 % bootstrap intervals over latents.",
+        "Edits at matched strength, scored by the judge; 95 % bootstrap intervals.",
     )
     charts.scatter(
         figures / "cost.png",

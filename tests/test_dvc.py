@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 FOLDER = ROOT / "comparisons/peers"
 PEERS: dict[str, dict[str, Any]] = yaml.safe_load((FOLDER / "dvc.yaml").read_text())["stages"]
+COMPARISONS = ("peers", "tuned", "seeds", "many")
 
 # Modules that never change what a stage makes: how parameters are read (their values are dependencies), what
 # people see, where stages run and files lie.
@@ -192,9 +193,7 @@ def test_outputs_are_where_the_stages_write() -> None:
     assert per_editor == {paths.editor_folder("ED"), paths.report_folder("ED")}
 
 
-@pytest.mark.parametrize(
-    "folder", [".", *(f"comparisons/{name}" for name in ("peers", "tuned", "seeds", "many"))]
-)
+@pytest.mark.parametrize("folder", [".", *(f"comparisons/{name}" for name in COMPARISONS)])
 def test_dvc_finds_the_stages_of_every_folder(folder: str) -> None:
     """What git ignores is not in DVC's graph, and DVC reads the rules with ``!`` otherwise than git does."""
     with Repo(str(ROOT)) as repo:
@@ -229,7 +228,7 @@ def test_the_comparison_of_peers_has_the_stages_of_the_pipeline() -> None:
     assert found == dict.fromkeys(of_every_editor, "${trainings}")
 
 
-@pytest.mark.parametrize("name", ["peers", "tuned", "seeds", "many"])
+@pytest.mark.parametrize("name", COMPARISONS)
 def test_the_trainings_of_a_comparison_are_those_of_its_parameters(name: str) -> None:
     folder = ROOT / "comparisons" / name
     assert (folder / "trainings.yaml").read_text() == trainings_yaml(load_params(folder / "params.yaml"))
