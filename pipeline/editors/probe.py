@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.func import jacrev
 from torch.nn import functional as F
 
 SMALLEST = 0.1  # step that is tried, so that little is not measured in less
@@ -55,6 +56,14 @@ class ProbeEnsemble(nn.Module):
         h = F.silu(torch.baddbmm(self.hidden_bias, x, self.hidden))
         h = F.silu(torch.baddbmm(self.middle_bias, h, self.middle))
         return torch.baddbmm(self.bias, x, self.skip) + torch.bmm(h, self.out)
+
+    def slopes(self, features: Tensor) -> Tensor:
+        """How the mean reading of the members rises with each feature, ``[N, K, features]``."""
+
+        def total(x: Tensor) -> Tensor:
+            return self(x).mean(dim=0).sum(dim=0)  # no row sees another: the sum's slopes are each row's
+
+        return jacrev(total)(features).transpose(0, 1)
 
 
 def fit_probes(

@@ -57,6 +57,8 @@ class StyleAEParams:
         probes: number of probes in the ensemble behind ``edit_weight`` and ``preserve_weight``; the editor
             keeps them, to correct the length of its edits.
         probe_epochs: epochs that the probes are fitted for before training.
+        reach: moves, in training standard deviations, up to which an edit is the decoder's; what is asked
+            beyond goes on along the probes (see :mod:`pipeline.editors.onward`). No effect without probes.
         epochs: most epochs of training.
         batch_size: latents in a batch over all workers.
         learning_rate: of Adam.
@@ -69,7 +71,7 @@ class StyleAEParams:
     polish_epochs: int = 0
     image_resolution: int = 0
     coordinates: Literal["w", "visible"] = "visible"
-    rank: int = 96
+    rank: int = 128
     start: Literal["orthogonal", "linear"] = "linear"
     residual: bool = True
     repeats: int = 0
@@ -83,11 +85,12 @@ class StyleAEParams:
     edit_weight: float = 4.0
     preserve_weight: float = 10.0
     cycle_weight: float = 0.1
-    move_weight: float = 0.03
+    move_weight: float = 0.1
     natural_weight: float = 0.3
     natural_scale: Mapping[str, float] = field(default_factory=dict)
     probes: int = 2
-    probe_epochs: int = 5
+    probe_epochs: int = 25
+    reach: float = 1.5
     epochs: int = 8
     batch_size: int = 128
     learning_rate: float = 1e-3
@@ -125,7 +128,7 @@ class StyleAEParams:
             "image_resolution",
             at_least=0,
         )
-        require(self, "learning_rate", above=0)
+        require(self, "learning_rate", "reach", above=0)
         require_layers(self.style_layers)
 
 

@@ -15,7 +15,8 @@ Deviations:
     The published recipe leaves the decoder free to ignore an overwritten coordinate, since the other code
     coordinates carry the attributes, too. The default therefore starts from the best linear edits and trains
     on edits (see :mod:`pipeline.editors.style_ae_training`). How far an edit goes then differs between faces;
-    the probes that it was trained with read that, and the step is corrected by it.
+    the probes that it was trained with read that, and the step is corrected by it. What is asked beyond
+    ``reach`` goes on along these probes (see :mod:`pipeline.editors.onward`).
 """
 
 from __future__ import annotations
@@ -29,16 +30,15 @@ from torch.nn.functional import one_hot
 
 from pipeline.attributes import class_groups, same_attribute
 from pipeline.editors.base import EditingData, Editor, FitContext, offsets, refuse_constant
+from pipeline.editors.onward import measure_units, onward
 from pipeline.editors.probe import ProbeEnsemble, corrected, fit_probes
 from pipeline.editors.settings import StyleAEParams
 from pipeline.editors.style_ae_training import StyleAEObjective, TrainingAids, linear_basis, training_aids
 from pipeline.editors.style_layers import StyleLayers
+from pipeline.editors.visible import visible_coordinates
 from pipeline.errors import PipelineError
-from pipeline.generators.low_rank import Metric
-from pipeline.generators.pullback import whitening
 
 SLOPE = 0.9  # of the encoder's PReLU; the decoder's is the inverse
-ENERGY = 0.999  # share of the pull-back metric's trace that visible coordinates are taken from
 
 
 class StyleAE(Editor):
@@ -54,6 +54,7 @@ class StyleAE(Editor):
         residual: whether an edit adds the decoded difference to w.
         repeats: how often each class of a categorical attribute stands in the code; 0 for once, as a score.
         probes: members of the ensemble that corrects the length of edits; 0 for none.
+        reach: moves, in training standard deviations, beyond which edits go on along the probes.
         style_layers: see :class:`pipeline.editors.base.Editor`; ``None`` for whole styles.
 
     Attributes:
@@ -70,12 +71,14 @@ class StyleAE(Editor):
         "residual",
         "repeats",
         "probes",
+        "reach",
         "style_layers",
     )
     training_aids: TrainingAids | None = None  # not a sub-module: only training needs it, and it is not saved
     attr_mean: Tensor
     attr_std: Tensor
     follow: Tensor
+    unit: Tensor
     center: Tensor
     factor: Tensor
     inverse: Tensor
@@ -91,12 +94,14 @@ class StyleAE(Editor):
         residual: bool = True,
         repeats: int = 0,
         probes: int = 0,
+        reach: float = 1.5,
         style_layers: StyleLayers | None = None,
     ) -> None:
         super().__init__()
         self.columns, self.w_dim, self.rank = columns, w_dim, rank
         self.layers, self.width, self.visible, self.residual = layers, width, visible, residual
         self.repeats, self.classes, self.probes = repeats, class_groups(columns), probes
+        self.reach = reach
         self.style_layers = {name: (first, last) for name, (first, last) in (style_layers or {}).items()}
         self.owners = [
             k for k in range(len(columns)) for _ in range(max(1, repeats) if self.classes[k] else 1)
@@ -105,6 +110,7 @@ class StyleAE(Editor):
         self.encoder = _stack(widths, SLOPE)
         self.decoder = _stack(widths[::-1], 1 / SLOPE)
         self.readers = ProbeEnsemble(probes, rank, len(columns)) if probes else None
+        self.register_buffer("unit", torch.ones(rank))
         self.register_buffer("attr_mean", torch.zeros(len(columns)))
         self.register_buffer("attr_std", torch.ones(len(columns)))
         self.register_buffer("follow", torch.eye(len(columns)))
@@ -128,17 +134,21 @@ class StyleAE(Editor):
             settings.residual,
             settings.repeats,
             settings.probes if settings.trains_on_edits else 0,
+            settings.reach,
             settings.style_layers,
         ).to(data.w)
         editor._take_attributes(editor.one_hot(data.attrs))
         editor._refuse_code(settings)
         if visible:
-            editor._take_coordinates(data.w, context.metric.to(data.w.device))
+            found = visible_coordinates(data.w, context.metric.to(data.w.device), rank)
+            for name in ("center", "factor", "inverse"):
+                getattr(editor, name).copy_(getattr(found, name))
         y, attrs = editor.coordinates(data.w), editor.normalise(data.attrs)
         linear = linear_basis(y, attrs) if settings.start == "linear" else None
         editor.initialise(torch.Generator().manual_seed(seed), linear)
         if editor.probes:
             editor.readers = fit_probes(y, attrs, editor.probes, settings.probe_epochs, seed)
+            editor.unit.copy_(measure_units(y))
             editor.training_aids = training_aids(y, attrs)
         return editor
 
@@ -219,23 +229,36 @@ class StyleAE(Editor):
     def edit(self, w: Tensor, attribute: str, strength: float | Tensor) -> Tensor:
         """Encode, move the attribute's coordinates by ``strength``, decode; see the setting ``residual``.
 
-        An editor with probes corrects the step of each row, so that they read the move that was asked for.
+        An editor with probes corrects the step of each row, so that they read the move that was asked for,
+        and takes what is asked beyond ``reach`` from there along the probes.
         """
         self.check(w)
         k, dtype = self.index(attribute), self.attr_mean.dtype
         code = self.encoder(y := self.coordinates(w.to(dtype)))
         step = offsets(strength, w).to(dtype)
-        if self.readers is not None:
-            step = corrected(step, lambda tried: y + self._change(y, code, k, tried), y, k, self.readers)
-        change = self._change(y, code, k, step)
+        change = self._decoded(y, code, k, step) if self.readers is None else self._led(y, code, k, step)
         if not self.residual:
             return self.styles(y + change).to(w.dtype)
         return w + self.displacement(change).to(w.dtype)
 
-    def _change(self, y: Tensor, code: Tensor, k: int, step: Tensor) -> Tensor:
+    def _decoded(self, y: Tensor, code: Tensor, k: int, step: Tensor) -> Tensor:
         """What coordinates ``y`` of ``code`` change by when attribute ``k`` is moved by ``step [N, 1]``."""
         asked = step * one_hot(torch.tensor(k), len(self.columns)).to(step)
         return self.decoder(self.move(code, asked)) - (self.decoder(code) if self.residual else y)
+
+    def _led(self, y: Tensor, code: Tensor, k: int, step: Tensor) -> Tensor:
+        """The same with the probes' help: up to ``reach`` the decoder's change, and on from there."""
+        assert self.readers is not None
+        near = step.clamp(-self.reach, self.reach)
+        way = corrected(near, lambda tried: y + self._decoded(y, code, k, tried), y, k, self.readers)
+        change = self._decoded(y, code, k, way)
+        far = (step != near)[:, 0]
+        if far.any():
+            speed = (change[far] / self.unit).norm(dim=1, keepdim=True) / self.reach
+            start, ahead = (y + change)[far], (step - near)[far]
+            end = onward(start, ahead, speed, self.follow[k], self.readers, self.unit)
+            change[far] = end - y[far]
+        return change
 
     def _take_attributes(self, attrs: Tensor) -> None:
         """Mean, standard deviation, and how the classes of an attribute follow each other: by correlation.
@@ -262,32 +285,6 @@ class StyleAE(Editor):
                 "expected start: orthogonal for repeated classes, got 'linear': repeated coordinates have no "
                 "linear code; set start, or repeats: 0"
             )
-
-    def _take_coordinates(self, w: Tensor, metric: Metric) -> None:
-        """The principal components of w in the pull-back metric: what changes images most over the samples.
-
-        They are scaled to unit mean square with their proportions kept, so that distance is pixel distance.
-        Of all differences of w with the same coordinates, which look alike, ``inverse`` gives the one that is
-        most usual among the samples: their regression on the coordinates, which are uncorrelated.
-        """
-        found = whitening(metric, energy=ENERGY)
-        if len(found.factor) < self.rank:  # a few directions hold nearly all of the energy
-            found = whitening(metric, rank=self.rank)
-        self.center.copy_(w.mean(dim=0))
-        y = (w - self.center).double() @ found.factor.T
-        basis = _descending_eigenvectors(y.T @ y)[:, : self.rank]
-        scale = (y @ basis).square().mean().sqrt()
-        self.factor.copy_(basis.T @ found.factor / scale)
-        y = y @ basis / scale
-        variance = y.square().mean(dim=0)
-        usual = (w - self.center).double().T @ y / len(y)
-        self.inverse.copy_(usual / variance.clamp_min(torch.finfo(variance.dtype).tiny))
-
-
-def _descending_eigenvectors(square: Tensor) -> Tensor:
-    """Eigenvectors in columns, the largest eigenvalue first, signs fixed."""
-    vectors = torch.linalg.eigh(square).eigenvectors.flip(1)
-    return vectors * torch.sign(vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True)))
 
 
 def _stack(widths: list[int], slope: float) -> nn.Sequential:

@@ -23,13 +23,13 @@ from pipeline.editors.settings import InterfaceGANParams, StyleAEParams
 from pipeline.errors import PipelineError
 
 PORTRAITS = {
-    "gender": 0.3,
+    "gender": 0.1,
     "glasses": 30.0,
-    "yaw": 1.0,
+    "yaw": 3.0,
     "pitch": 30.0,
     "baldness": 0.1,
     "beard": 30.0,
-    "age": 30.0,
+    "age": 60.0,
     "expression": 10.0,
 }
 ROOT = Path(__file__).parents[2]
