@@ -36,10 +36,10 @@ def measure_units(features: Tensor) -> Tensor:
 def onward(
     features: Tensor, rest: Tensor, speed: Tensor, asked: Tensor, probes: ProbeEnsemble, unit: Tensor
 ) -> Tensor:
-    """Where edits end that go on from ``features [N, features]``, whose mean over the samples is 0.
+    """Where edits end that go on from where the decoder has left them.
 
     Arguments:
-        features: where the decoder has left them.
+        features: that place, ``[N, features]``; the mean of the samples is 0.
         rest: moves that are still asked for, ``[N, 1]``, in training standard deviations.
         speed: lengths of a move by one deviation, ``[N, 1]``, in units.
         asked: what the probes should read of it, ``[K]``.

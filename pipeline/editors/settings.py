@@ -58,7 +58,8 @@ class StyleAEParams:
             keeps them, to correct the length of its edits.
         probe_epochs: epochs that the probes are fitted for before training.
         reach: moves, in training standard deviations, up to which an edit is the decoder's; what is asked
-            beyond goes on along the probes (see :mod:`pipeline.editors.onward`). No effect without probes.
+            beyond goes on along the probes (see :mod:`pipeline.editors.onward`). It has no effect without
+            probes, and only for ``coordinates: visible``.
         epochs: most epochs of training.
         batch_size: latents in a batch over all workers.
         learning_rate: of Adam.

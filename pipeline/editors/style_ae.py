@@ -15,8 +15,8 @@ Deviations:
     The published recipe leaves the decoder free to ignore an overwritten coordinate, since the other code
     coordinates carry the attributes, too. The default therefore starts from the best linear edits and trains
     on edits (see :mod:`pipeline.editors.style_ae_training`). How far an edit goes then differs between faces;
-    the probes that it was trained with read that, and the step is corrected by it. What is asked beyond
-    ``reach`` goes on along these probes (see :mod:`pipeline.editors.onward`).
+    the probes that it was trained with read that, and the step is corrected by it. In visible coordinates,
+    what is asked beyond ``reach`` goes on along these probes (see :mod:`pipeline.editors.onward`).
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class StyleAE(Editor):
         residual: whether an edit adds the decoded difference to w.
         repeats: how often each class of a categorical attribute stands in the code; 0 for once, as a score.
         probes: members of the ensemble that corrects the length of edits; 0 for none.
-        reach: moves, in training standard deviations, beyond which edits go on along the probes.
+        reach: moves, in training standard deviations, beyond which edits go on along the probes, in visible
+            coordinates.
         style_layers: see :class:`pipeline.editors.base.Editor`; ``None`` for whole styles.
 
     Attributes:
@@ -249,7 +250,7 @@ class StyleAE(Editor):
     def _led(self, y: Tensor, code: Tensor, k: int, step: Tensor) -> Tensor:
         """The same with the probes' help: up to ``reach`` the decoder's change, and on from there."""
         assert self.readers is not None
-        near = step.clamp(-self.reach, self.reach)
+        near = step.clamp(-self.reach, self.reach) if self.visible else step
         way = corrected(near, lambda tried: y + self._decoded(y, code, k, tried), y, k, self.readers)
         change = self._decoded(y, code, k, way)
         far = (step != near)[:, 0]
