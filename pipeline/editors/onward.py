@@ -4,7 +4,8 @@ A decoder that is followed far enough leaves what samples look like, and the cla
 asked, the less is seen. Beyond its reach an edit therefore goes where the probes point from where it is. Each
 step is the shortest one that they read as the attribute alone, at the speed of the edit so far, and the way
 bends as it goes. What holds an attribute back is often the rest of the style; the further an edit goes, the
-more it draws to the mean what the probes do not see. However much is asked, it ends ``FURTHEST`` on.
+more it draws to the mean what the probes do not see. However much is asked, it ends ``FURTHEST`` on. The
+constants were found on validation latents of the embedded portraits.
 """
 
 from __future__ import annotations
@@ -51,20 +52,16 @@ def onward(
     x = features / unit
     for _ in range(STEPS):
         slopes = probes.slopes(x * unit) * unit
-        gram = slopes @ slopes.mT
-        damped = gram + DAMPING * _mean_diagonal(gram) * torch.eye(len(asked)).to(gram)
-
-        def shortest(read: Tensor, slopes: Tensor = slopes, damped: Tensor = damped) -> Tensor:
-            """The shortest steps ``[N, features]`` of which the probes read ``read [N, K]``."""
-            return (slopes.mT @ torch.linalg.solve(damped, read[:, :, None]))[:, :, 0]
-
-        way = shortest(asked.expand(len(x), -1))
+        way = _shortest(asked.expand(len(x), -1), slopes)
         home = -drawn * x
-        unseen = home - shortest((slopes @ home[:, :, None])[:, :, 0])
+        unseen = home - _shortest((slopes @ home[:, :, None])[:, :, 0], slopes)
         x = x + (ahead * speed * way / way.norm(dim=1, keepdim=True) + unseen) / STEPS
     return x * unit
 
 
-def _mean_diagonal(square: Tensor) -> Tensor:
-    """The mean of each diagonal of ``[N, K, K]``, ``[N, 1, 1]``."""
-    return square.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]
+def _shortest(read: Tensor, slopes: Tensor) -> Tensor:
+    """The shortest steps ``[N, features]`` of which the probes read ``read [N, K]``, about."""
+    gram = slopes @ slopes.mT
+    mean = gram.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]
+    damped = gram + DAMPING * mean * torch.eye(read.shape[1]).to(gram)
+    return (slopes.mT @ torch.linalg.solve(damped, read[:, :, None]))[:, :, 0]
