@@ -15,6 +15,7 @@ __all__ = [
     "blank",
     "edits_sheet",
     "gallery",
+    "headings",
     "mosaic",
     "resize",
     "save",
@@ -126,8 +127,7 @@ def sheet(
     """
     image = mosaic(pictures, wide_columns=wide_columns, wide_rows=wide_rows)
     height, width = image.shape[:2]
-    headings = [name.replace(".", "\n", 1) for name in column_names]  # the class of an attribute below it
-    lines = max(heading.count("\n") for heading in headings)
+    lines = max(name.count("\n") for name in column_names)
     top, bottom, side = round((50 + 10 * lines) * POINT), round(10 * POINT), round(12 * POINT)
     names = round(
         max((len(name) for name in row_names), default=0) * 5.6 * POINT + (8 * POINT if row_names else 0)
@@ -143,16 +143,21 @@ def sheet(
         write(side, 23 * POINT, caption, size=8, color=MUTED, va="top")
         lefts = _starts(len(column_names), CELL, GAP, wide_columns)
         tops = _starts(len(row_names), CELL, GAP, wide_rows)
-        for heading, x in zip(headings, lefts, strict=True):
-            longest = max(map(len, heading.split("\n")))
+        for name, x in zip(column_names, lefts, strict=True):
+            longest = max(map(len, name.split("\n")))
             size = min(8.5, CELL / POINT / (LETTER * longest))  # a gap's width from the next one
-            write(side + names + x + CELL / 2, top - 3 * POINT, heading, size=size, ha="center", va="bottom")
+            write(side + names + x + CELL / 2, top - 3 * POINT, name, size=size, ha="center", va="bottom")
         for name, y in zip(row_names, tops, strict=True):
             write(side + names - 5 * POINT, top + y + CELL / 2, name, size=8.5, ha="right", va="center")
         page = _pixels(figure)
     page[top : top + height, side + names : side + names + width] = image
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(page).save(path, **PNG)
+
+
+def headings(attributes: Sequence[str]) -> list[str]:
+    """Names over the columns of a sheet: an original, then edits; the class of an attribute is below it."""
+    return ["original", *(name.replace(".", "\n", 1) for name in attributes)]
 
 
 def edits_sheet(
@@ -164,7 +169,7 @@ def edits_sheet(
         np.concatenate([originals[:, None], edited], axis=1),
         title=f"{editor}: one attribute at a time",
         caption="Each attribute moved by 2 σ toward the other side; everything else should stay.",
-        column_names=["original", *attributes],
+        column_names=headings(attributes),
         wide_columns=(1,),
     )
 

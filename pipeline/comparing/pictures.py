@@ -84,7 +84,7 @@ def draw_side_by_side(path: Path, reports: Mapping[str, Path], faces: int, delta
         title="The same faces, the same edits",
         caption=f"Each attribute moved by {delta:g} σ of the labeler toward the other side; everything else "
         "should stay. Empty: not reached.",
-        column_names=["original", *names],
+        column_names=figures.headings(names),
         row_names=list(reports) * len(by_face),
         wide_columns=(1,),
         wide_rows=range(len(reports), len(reports) * len(by_face), len(reports)),

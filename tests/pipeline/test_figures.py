@@ -117,6 +117,17 @@ def test_equal_numbers_are_equal_bytes(tmp_path):
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 
+def test_positions_and_classes_stand_above_their_columns(tmp_path, monkeypatch):
+    """A class below its attribute; the fraction of a position where it is."""
+    seen = []
+    monkeypatch.setattr(figures, "sheet", lambda *args, column_names, **options: seen.append(column_names))
+    figures.traversal(tmp_path, np.zeros((1, 2, 4, 4, 3)), [-2.5, 1.0], "smile", "styleae")
+    figures.edits_sheet(
+        tmp_path, np.zeros((1, 4, 4, 3)), np.zeros((1, 1, 4, 4, 3)), ["species.cat"], "styleae"
+    )
+    assert seen == [["−2.5 σ", "+1 σ"], ["original", "species\ncat"]]
+
+
 @pytest.mark.parametrize(("value", "label"), [(0.0, "0"), (0.5, "+0.5 σ"), (-2.0, "−2 σ")])
 def test_slider_positions_have_signs(value, label):
     assert figures.sigma_label(value) == label
