@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from pipeline.editors import EditingData, StyleAE
 from pipeline.editors.onward import FURTHEST, measure_units, onward
 from pipeline.editors.probe import ProbeEnsemble
+from pipeline.editors.settings import StyleAEParams
+from tests.fakes import FakeGenerator, FakeLabeler, fake_context, fake_data
 
 FEATURES = 6
 
@@ -92,3 +95,39 @@ def test_units_are_between_variance_and_distance() -> None:
     features = samples(1000) * torch.tensor([0.1, 1, 1, 1, 1, 3])
     unit, spread = measure_units(features), features.std(dim=0)
     assert spread[0] < unit[0] < unit[1] < unit[5] < spread[5]
+
+
+@pytest.fixture(scope="module")
+def data() -> EditingData:
+    return fake_data(FakeGenerator(), FakeLabeler(), 400)
+
+
+def editor_of(data: EditingData, **settings: object) -> StyleAE:
+    """An untrained editor, but for its probes."""
+    small = {"rank": 6, "width": 32, "probe_epochs": 3, "probes": 2}
+    return StyleAE.build(StyleAEParams(**small | settings), data, fake_context(FakeGenerator()), seed=0)
+
+
+def test_beyond_its_reach_an_edit_leaves_the_decoder(data: EditingData) -> None:
+    """Not before, and at no jump."""
+    editor, endless = editor_of(data), editor_of(data, reach=1e6)
+
+    def further(editor: StyleAE, strength: float) -> Tensor:
+        return editor.edit(data.w[:20], "smile", strength)
+
+    assert torch.equal(further(editor, -1.5), further(endless, -1.5))
+    torch.testing.assert_close(further(editor, -1.501), further(editor, -1.5), rtol=0, atol=0.01)
+    assert (further(editor, -3.0) - further(endless, -3.0)).norm(dim=1).min() > 0.01
+
+
+def test_styles_themselves_have_no_way_on(data: EditingData) -> None:
+    edited = [editor_of(data, coordinates="w", reach=r).edit(data.w[:20], "smile", 3.0) for r in (1.5, 1e6)]
+    assert torch.equal(*edited)
+
+
+def test_an_edit_far_on_does_not_hang_on_the_others(data: EditingData) -> None:
+    editor, strengths = editor_of(data), torch.tensor([-9.0, -1.0, 0.0, 1.6, 4.0])
+    together = editor.edit(data.w[:5], "age", strengths)
+    alone = [editor.edit(data.w[i : i + 1], "age", strengths[i : i + 1]) for i in range(5)]
+    torch.testing.assert_close(together, torch.cat(alone))
+    assert torch.equal(together[2], data.w[2])
