@@ -23,7 +23,7 @@ from pipeline.sections import SectionError, build_section
 
 EDITOR = "styleae"
 BASE = "default"
-Value = bool | int | float | str
+Value = bool | int | float | str | Mapping[str, float] | Mapping[str, tuple[int, int]]
 
 # Of the table: key of metrics.json, heading, decimals. The seconds of a training have no interval.
 COLUMNS = (
@@ -95,7 +95,7 @@ def overrides_of(variant: Variant, faces: int | None) -> list[str]:
     evaluate: dict[str, Value] = {"split": "val", **FEW_PICTURES, **({"count": faces} if faces else {})}
     values: dict[str, Value] = {f"evaluate.{name}": value for name, value in evaluate.items()}
     values |= {f"editor.{EDITOR}.{name}": value for name, value in variant.changes.items()}
-    return [f"{key}={_text(value)}" for key, value in values.items()]
+    return [f"{_sign(value)}{key}={_text(value)}" for key, value in values.items()]
 
 
 def rows_of(results: Mapping[str, tuple[Variant, Mapping[str, Any]]]) -> list[dict[str, str | float]]:
@@ -176,6 +176,13 @@ def _number(metrics: Mapping[str, Any], key: str) -> float | None:
     return found
 
 
-def _text(value: Value) -> str:
+def _sign(value: Value) -> str:
+    """What Hydra wants before the key: a table may get keys that it has not had."""
+    return "++" if isinstance(value, Mapping) else ""
+
+
+def _text(value: Value | Sequence[int]) -> str:
     """A value as Hydra reads it."""
-    return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{name}:{_text(each)}" for name, each in value.items()) + "}"
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

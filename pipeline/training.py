@@ -128,7 +128,7 @@ def _useful(asked: Workers, settings: Any) -> Workers:  # noqa: ANN401
     """The workers that an editor has work for: one, without a GPU, when it is made in closed form."""
     if not hasattr(settings, "epochs"):
         return replace(asked, workers=1, gpus=0.0)
-    return asked if editor_class(settings.kind).shares_batches else replace(asked, workers=1)
+    return asked if editor_class(settings.kind).shares_batches(settings) else replace(asked, workers=1)
 
 
 def _labels_of(params: Params) -> Manifest:

@@ -44,7 +44,10 @@ CASES: dict[str, Any] = {
     "stops early": replace(EDITS, epochs=30, patience=1, learning_rate=0.1),
 }
 # Editors that several ranks cannot train.
-ALONE = {"disentangler": DisentanglerParams(components=6, layers=2, width=16, batch_size=15)}
+ALONE = {
+    "disentangler": DisentanglerParams(components=6, layers=2, width=16, batch_size=15),
+    "decorrelated": replace(EDITS, decorrelation_weight=1.0),
+}
 # Where the first reconstruction is exact, Adam first steps along what rounding left: in single precision
 # two such trainings are 1e-2 apart, in double precision 2e-6.
 DOUBLE = "images"

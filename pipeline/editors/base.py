@@ -98,8 +98,6 @@ class Editor(nn.Module, ABC):
     Attributes:
         kind: the name of the method in ``params.yaml`` and ``config.json``.
         arguments: what the constructor takes beside ``columns``; attributes of the same names hold it.
-        shares_batches: whether the loss of a batch is the mean of its rows' own losses, so that several
-            workers may each compute a part of it.
         columns: the K editable columns: an attribute, or a class of a categorical one.
         w_dim: width of the style vector.
         style_layers: for single attributes the style inputs that their edits change, the first and the last
@@ -108,7 +106,6 @@ class Editor(nn.Module, ABC):
 
     kind: ClassVar[str]
     arguments: ClassVar[tuple[str, ...]] = ("w_dim",)
-    shares_batches: ClassVar[bool] = True
     columns: tuple[str, ...]
     w_dim: int
     style_layers: StyleLayers = MappingProxyType({})
@@ -124,6 +121,11 @@ class Editor(nn.Module, ABC):
             context: frozen networks, loaded when needed.
             seed: seeds the initial weights.
         """
+
+    @classmethod
+    def shares_batches(cls, settings: Any) -> bool:  # noqa: ANN401
+        """Whether the loss of a batch is the mean of its rows' own, so that workers may share its rows."""
+        return True
 
     def objective(self, settings: Any, context: FitContext) -> Objective | None:  # noqa: ANN401
         """The loss to minimise, or ``None`` for a method in closed form."""

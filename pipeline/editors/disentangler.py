@@ -16,7 +16,7 @@ Deviations:
 
 from __future__ import annotations
 
-__all__ = ["Disentangler", "DisentanglerObjective", "normal_scores"]
+__all__ = ["Disentangler", "DisentanglerObjective"]
 
 
 import torch
@@ -24,11 +24,10 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from pipeline.editors.base import EditingData, Editor, FitContext, Objective, Rows, offsets, refuse_constant
+from pipeline.editors.losses import correlations
+from pipeline.editors.normal_scores import KNOTS, normal_scores, quantiles
 from pipeline.editors.peer_settings import DisentanglerParams
 from pipeline.errors import PipelineError
-
-KNOTS = 257  # quantiles that stand for an attribute's distribution
-TINY = 1e-8  # of a variance: a coordinate that a batch does not vary in is correlated with nothing
 
 
 class Disentangler(Editor):
@@ -47,7 +46,6 @@ class Disentangler(Editor):
 
     kind = "disentangler"
     arguments = ("w_dim", "components", "layers", "width")
-    shares_batches = False  # batch norms and correlations are those of a batch
     center: Tensor
     axes: Tensor
     scale: Tensor
@@ -82,9 +80,13 @@ class Disentangler(Editor):
         editor = cls(data.columns, w_dim, settings.components, settings.layers, settings.width)
         editor._initialise(torch.Generator().manual_seed(seed))
         editor._take_components(data.w)
-        levels = (torch.arange(KNOTS, device=data.attrs.device) + 0.5) / KNOTS
-        editor.knots.copy_(torch.quantile(data.attrs, levels, dim=0).T)
+        editor.knots.copy_(quantiles(data.attrs))
         return editor.to(data.w)
+
+    @classmethod
+    def shares_batches(cls, settings: DisentanglerParams) -> bool:
+        """Never: batch norms and correlations are those of a batch."""
+        return False
 
     def objective(self, settings: DisentanglerParams, context: FitContext) -> DisentanglerObjective:
         """The training loss that the settings describe."""
@@ -182,29 +184,9 @@ class DisentanglerObjective(Objective):
         }
 
 
-def normal_scores(values: Tensor, knots: Tensor) -> Tensor:
-    """Values as the quantiles of a standard normal distribution that their ranks have; they keep their order.
-
-    Between two knots ranks are interpolated; what lies beyond the outer ones, a 500th of the distribution at
-    either end, goes to ±2.9. A value that stands at several knots has the rank in their middle.
-
-    Arguments:
-        values: ``[N, K]``.
-        knots: ``[K, Q]``, the quantiles of each column at ``(i + ½) / Q``, ascending.
-    """
-    columns = values.to(knots.dtype).T.contiguous().clamp(knots[:, :1], knots[:, -1:])
-    first, after = (torch.searchsorted(knots, columns, right=right) for right in (False, True))
-    below, above = knots.gather(1, (first - 1).clamp(min=0)), knots.gather(1, first)
-    between = first - 1 + (columns - below) / (above - below)
-    rank = torch.where(after > first, (first + after - 1) / 2, between)
-    return torch.special.ndtri((rank + 0.5) / knots.shape[1]).T.to(values.dtype)
-
-
 def _mean_correlation(code: Tensor) -> Tensor:
     """The mean absolute correlation of two different coordinates of a batch ``[N, C]``."""
-    centred = code - code.mean(dim=0)
-    x = centred * (centred.square().mean(dim=0) + TINY).rsqrt()
-    correlation = (x.T @ x / len(x)).abs()
+    correlation = correlations(code)
     count = len(correlation)
     return (correlation.sum() - correlation.diagonal().sum()) / max(1, count * (count - 1))
 

@@ -1,13 +1,15 @@
 """Training losses: small pure functions whose names say the space that they measure in.
 
-All return a scalar, a mean over the batch, and keep the graph.
+All losses return a scalar, a mean over the batch, and keep the graph.
 """
 
 from __future__ import annotations
 
 __all__ = [
     "attribute_loss",
+    "correlations",
     "cycle_loss",
+    "decorrelation_loss",
     "difference_hinge",
     "edit_loss",
     "image_loss",
@@ -21,6 +23,8 @@ __all__ = [
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+TINY = 1e-8  # of a variance: a coordinate that a batch does not vary in is correlated with nothing
 
 
 def image_loss(img: Tensor, reconstructed: Tensor) -> Tensor:
@@ -78,6 +82,18 @@ def preserve_loss(read: Tensor, target: Tensor, edited: Tensor) -> Tensor:
 def cycle_loss(code: Tensor, recovered: Tensor) -> Tensor:
     """Mean squared difference of the code that was decoded and the code that encoding finds again."""
     return F.mse_loss(recovered, code)
+
+
+def decorrelation_loss(code: Tensor, count: int) -> Tensor:
+    """The mean absolute correlation of a batch's first ``count`` code coordinates with its other ones."""
+    return correlations(code)[:count, count:].mean()
+
+
+def correlations(code: Tensor) -> Tensor:
+    """Absolute correlations ``[C, C]`` of the coordinates of a batch ``[N, C]``."""
+    centred = code - code.mean(dim=0)
+    x = centred * (centred.square().mean(dim=0) + TINY).rsqrt()
+    return (x.T @ x / len(x)).abs()
 
 
 def row_keys(w: Tensor) -> Tensor:

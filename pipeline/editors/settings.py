@@ -30,7 +30,7 @@ class StyleAEParams:
         rank: number of visible directions, 1 to w_dim; only for ``coordinates: visible``. It is the code
             width, too.
         start: initial weights: a random rotation (``orthogonal``, the paper's kind), or the best linear code
-            (``linear``, see :func:`pipeline.editors.style_ae_training.linear_basis`).
+            (``linear``, see :func:`pipeline.editors.starts.linear_basis`).
         residual: edit by adding the decoded difference to w, so that strength 0 is exactly the identity
             (paper: false, the decoded code replaces w).
         repeats: how a categorical attribute stands in the code: 0, one coordinate for each class with its
@@ -39,12 +39,19 @@ class StyleAEParams:
         style_layers: for single attributes the style inputs that their edits change, the first and the last
             of 18, scaled to the generator's number; the others' change all (the paper: all do). Training does
             not know of it. Names that the labeler does not have have no effect.
+        labels: what an attribute coordinate stands for: the labeler's output in standard deviations
+            (``standard``, the paper), or the normal score of its rank (``gaussian``), and so does a unit of
+            strength.
+        balance: whether training draws the split again so that attributes are about independent, and rare
+            combinations not rare (see :mod:`pipeline.editors.balance`; paper: false).
         layers: hidden layers of the encoder, and of the decoder.
         width: units of a hidden layer.
         attribute_weight: λ, the share of the attribute loss; reconstruction has 1 - λ.
         reconstruction_weight: ρ, a factor to that share (paper: 1): the terms on edits are many.
         lambda_ramp: share of the training over which λ rises linearly from 0, in [0, 1]; 0 is no ramp.
         hinge_weight: weight of the penalty on absolute pixel differences above 0.04 (only for ``image``).
+        decorrelation_weight: weight of the mean absolute correlation of attribute coordinates with the others
+            over a batch (paper: 0); more than 0, and several workers cannot share the training.
         edit_weight: weight of the edit loss: after an edit a frozen probe must read the target (paper: 0).
         preserve_weight: weight of the same loss on the other attributes (paper: 0).
         cycle_weight: weight of the cycle loss: an edited w must encode to the edited code (paper: 0).
@@ -77,12 +84,15 @@ class StyleAEParams:
     residual: bool = True
     repeats: int = 0
     style_layers: StyleLayers = field(default_factory=dict)
+    labels: Literal["standard", "gaussian"] = "standard"
+    balance: bool = False
     layers: int = 1
     width: int = 256
     attribute_weight: float = 0.3
     reconstruction_weight: float = 10.0
     lambda_ramp: float = 0.0
     hinge_weight: float = 0.15
+    decorrelation_weight: float = 0.0
     edit_weight: float = 4.0
     preserve_weight: float = 10.0
     cycle_weight: float = 0.1
@@ -123,6 +133,7 @@ class StyleAEParams:
         require(
             self,
             "reconstruction_weight",
+            "decorrelation_weight",
             "natural_weight",
             "repeats",
             "polish_epochs",

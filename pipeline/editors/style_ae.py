@@ -23,22 +23,22 @@ from __future__ import annotations
 
 __all__ = ["StyleAE"]
 
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from pipeline.attributes import class_groups, same_attribute
+from pipeline.editors.balance import balanced
 from pipeline.editors.base import EditingData, Editor, FitContext, offsets, refuse_constant
+from pipeline.editors.normal_scores import KNOTS, normal_scores, quantiles
 from pipeline.editors.onward import measure_units, onward
 from pipeline.editors.probe import ProbeEnsemble, corrected, fit_probes
 from pipeline.editors.settings import StyleAEParams
-from pipeline.editors.style_ae_training import StyleAEObjective, TrainingAids, linear_basis, training_aids
+from pipeline.editors.starts import SLOPE, linear_basis, mirror
+from pipeline.editors.style_ae_training import StyleAEObjective, TrainingAids, training_aids
 from pipeline.editors.style_layers import StyleLayers
 from pipeline.editors.visible import visible_coordinates
 from pipeline.errors import PipelineError
-
-SLOPE = 0.9  # of the encoder's PReLU; the decoder's is the inverse
 
 
 class StyleAE(Editor):
@@ -56,6 +56,7 @@ class StyleAE(Editor):
         probes: members of the ensemble that corrects the length of edits; 0 for none.
         reach: moves, in training standard deviations, beyond which edits go on along the probes, in visible
             coordinates.
+        gaussian: whether attributes are normal scores of ranks.
         style_layers: see :class:`pipeline.editors.base.Editor`; ``None`` for whole styles.
 
     Attributes:
@@ -73,12 +74,14 @@ class StyleAE(Editor):
         "repeats",
         "probes",
         "reach",
+        "gaussian",
         "style_layers",
     )
     training_aids: TrainingAids | None = None  # not a sub-module: only training needs it, and it is not saved
     attr_mean: Tensor
     attr_std: Tensor
     follow: Tensor
+    knots: Tensor
     unit: Tensor
     center: Tensor
     factor: Tensor
@@ -96,13 +99,14 @@ class StyleAE(Editor):
         repeats: int = 0,
         probes: int = 0,
         reach: float = 1.5,
+        gaussian: bool = False,
         style_layers: StyleLayers | None = None,
     ) -> None:
         super().__init__()
         self.columns, self.w_dim, self.rank = columns, w_dim, rank
         self.layers, self.width, self.visible, self.residual = layers, width, visible, residual
         self.repeats, self.classes, self.probes = repeats, class_groups(columns), probes
-        self.reach = reach
+        self.reach, self.gaussian = reach, gaussian
         self.style_layers = {name: (first, last) for name, (first, last) in (style_layers or {}).items()}
         self.owners = [
             k for k in range(len(columns)) for _ in range(max(1, repeats) if self.classes[k] else 1)
@@ -115,6 +119,8 @@ class StyleAE(Editor):
         self.register_buffer("attr_mean", torch.zeros(len(columns)))
         self.register_buffer("attr_std", torch.ones(len(columns)))
         self.register_buffer("follow", torch.eye(len(columns)))
+        if gaussian:
+            self.register_buffer("knots", torch.zeros(len(columns), KNOTS))
         if visible:
             self.register_buffer("center", torch.zeros(w_dim))
             self.register_buffer("factor", torch.eye(rank, w_dim))
@@ -136,9 +142,10 @@ class StyleAE(Editor):
             settings.repeats,
             settings.probes if settings.trains_on_edits else 0,
             settings.reach,
+            settings.labels == "gaussian",
             settings.style_layers,
         ).to(data.w)
-        editor._take_attributes(editor.one_hot(data.attrs))
+        editor._take_attributes(data.attrs)
         editor._refuse_code(settings)
         if visible:
             found = visible_coordinates(data.w, context.metric.to(data.w.device), rank)
@@ -146,40 +153,20 @@ class StyleAE(Editor):
                 getattr(editor, name).copy_(getattr(found, name))
         y, attrs = editor.coordinates(data.w), editor.normalise(data.attrs)
         linear = linear_basis(y, attrs) if settings.start == "linear" else None
-        editor.initialise(torch.Generator().manual_seed(seed), linear)
+        mirror(editor.encoder, editor.decoder, torch.Generator().manual_seed(seed), linear)
         if editor.probes:
-            editor.readers = fit_probes(y, attrs, editor.probes, settings.probe_epochs, seed)
             editor.unit.copy_(measure_units(y))
             editor.training_aids = training_aids(y, attrs)
+            if settings.balance:
+                drawn = balanced(data, attrs)
+                y, attrs = editor.coordinates(drawn.w), editor.normalise(drawn.attrs)
+            editor.readers = fit_probes(y, attrs, editor.probes, settings.probe_epochs, seed)
         return editor
 
-    def initialise(self, random: torch.Generator, basis: Tensor | None = None) -> None:
-        """Orthogonal weights and no biases, so that decode inverts encode.
-
-        The inversion is exact for hidden layers as wide as the code, and near for wider ones.
-
-        Arguments:
-            random: draws the weights.
-            basis: ``[rank, rank]``, the untrained encoder but for its non-linearities; ``None`` for a random
-                rotation, which makes the decoder's weights transposes of the encoder's.
-        """
-        encoder = [layer for layer in self.encoder if isinstance(layer, nn.Linear)]
-        decoder = [layer for layer in self.decoder if isinstance(layer, nn.Linear)]
-        product = torch.eye(self.rank)
-        for layer in encoder[:-1]:
-            weight = nn.init.orthogonal_(torch.empty(layer.weight.shape), generator=random)
-            layer.weight.data.copy_(weight)
-            product = weight @ product
-        if basis is None:
-            basis = nn.init.orthogonal_(torch.empty(self.rank, self.rank), generator=random)
-        else:  # a PReLU keeps (1 + slope) / 2 of a signal on average
-            basis = basis.cpu() / ((1 + SLOPE) / 2) ** self.layers
-        encoder[-1].weight.data.copy_(basis @ product.T)
-        for there, back in zip(encoder[:-1], reversed(decoder[1:]), strict=True):
-            back.weight.data.copy_(there.weight.T)
-        decoder[0].weight.data.copy_(product @ torch.linalg.inv(basis))
-        for layer in encoder + decoder:
-            nn.init.zeros_(layer.bias)
+    @classmethod
+    def shares_batches(cls, settings: StyleAEParams) -> bool:
+        """Unless correlations count, which are those of a batch."""
+        return not settings.decorrelation_weight
 
     def objective(self, settings: StyleAEParams, context: FitContext) -> StyleAEObjective:
         """The training loss that the settings describe."""
@@ -189,7 +176,7 @@ class StyleAE(Editor):
 
     def normalise(self, attrs: Tensor) -> Tensor:
         """Raw labeler outputs ``[N, K]`` in standard deviations of the training split."""
-        return (self.one_hot(attrs) - self.attr_mean) / self.attr_std
+        return (self._scored(attrs) - self.attr_mean) / self.attr_std
 
     def one_hot(self, attrs: Tensor) -> Tensor:
         """Attributes ``[N, K]`` with a categorical one's scores as 1 for the greatest and 0, if repeated."""
@@ -261,11 +248,19 @@ class StyleAE(Editor):
             change[far] = end - y[far]
         return change
 
+    def _scored(self, attrs: Tensor) -> Tensor:
+        """What is normalised of raw labeler outputs: see ``repeats`` and ``gaussian``."""
+        attrs = self.one_hot(attrs)
+        return normal_scores(attrs, self.knots) if self.gaussian else attrs
+
     def _take_attributes(self, attrs: Tensor) -> None:
         """Mean, standard deviation, and how the classes of an attribute follow each other: by correlation.
 
         Of classes as one-hot vectors, what one class gains is then just what the others lose.
         """
+        if self.gaussian:
+            self.knots.copy_(quantiles(self.one_hot(attrs)))
+        attrs = self._scored(attrs)
         self.attr_mean.copy_(attrs.mean(dim=0))
         self.attr_std.copy_(attrs.std(dim=0))
         refuse_constant(self.columns, self.attr_std.tolist())

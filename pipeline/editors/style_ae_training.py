@@ -1,4 +1,4 @@
-"""How StyleAE is trained: its start, its loss, and the training edits that make its edits work.
+"""How StyleAE is trained: its loss, and the training edits that make its edits work.
 
 A training edit moves one attribute of each sample to a value drawn from that attribute's marginal. Then
 frozen probes must read the new value (edit) and the old ones elsewhere (preserve), the edited style must
@@ -8,7 +8,7 @@ styles differ that differ in this attribute alone (natural). None of these terms
 
 from __future__ import annotations
 
-__all__ = ["StyleAEObjective", "TrainingAids", "linear_basis", "training_aids"]
+__all__ = ["StyleAEObjective", "TrainingAids", "training_aids"]
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.editors import losses
+from pipeline.editors.balance import balanced
 from pipeline.editors.base import EditingData, Objective, Rows
 from pipeline.editors.settings import StyleAEParams
 from pipeline.generators.base import Generator
@@ -73,31 +74,6 @@ def natural_moves(y: Tensor, attrs: Tensor) -> Tensor:
     return torch.linalg.lstsq(a.cpu(), x.cpu(), driver="gelsd").solution.to(y)
 
 
-def linear_basis(y: Tensor, attrs: Tensor) -> Tensor:
-    """The best linear code: ridge predictions of the K attributes, and a rest that they cannot see.
-
-    Moving one of the first K coordinates is the cheapest move that changes its attribute's prediction and no
-    other. Cheap means short in images and short in standard deviations of the samples, in equal parts: the
-    first alone finds directions in which samples hardly vary, and where images do not follow the prediction;
-    the second alone moves whatever is correlated with the attribute.
-
-    Arguments:
-        y: coordinates ``[N, rank]``.
-        attrs: normalised attributes ``[N, K]``.
-
-    Returns:
-        ``[rank, rank]``, invertible; the first K columns of its inverse are the moves.
-    """
-    x, a = (y - y.mean(dim=0)).double(), (attrs - attrs.mean(dim=0)).double()
-    square, cross = x.T @ x / len(x), x.T @ a / len(x)
-    one = square.diagonal().mean() * torch.eye(len(square), dtype=x.dtype, device=x.device)
-    readers = torch.linalg.solve(square + FLOOR * one, cross)
-    cheap = torch.linalg.solve(square + one, square @ readers)  # (1 + square⁻¹)⁻¹, the inverse of the cost
-    moves = cheap @ torch.linalg.inv(readers.T @ cheap)
-    unread = torch.linalg.qr(readers, mode="complete").Q[:, attrs.shape[1] :]
-    return torch.linalg.inv(torch.cat([moves, unread], dim=1)).float()
-
-
 class StyleAEObjective(Objective):
     """``(1-λ) · ρ · reconstruction + λ · attributes``, and the weighted terms on training edits.
 
@@ -152,6 +128,8 @@ class StyleAEObjective(Objective):
             make images; and for training edits ``key``, which the edit is drawn by, and ``before``, what the
             probes read before it, ``[N, P, K]``.
         """
+        if self.settings.balance:
+            data = balanced(data, self.editor.normalise(data.attrs))
         y = self.editor.coordinates(data.w)
         rows = {"y": y, "attrs": self.editor.normalise(data.attrs)[:, self.editor.owners]}
         if self.synthesize is not None:
@@ -178,6 +156,9 @@ class StyleAEObjective(Objective):
         share = settings.attribute_weight * ramp
         reconstructed, reconstructed_weights = self._reconstruction(rows, decoded, progress)
         parts = {**reconstructed, "attributes": losses.attribute_loss(code, rows["attrs"]), **parts}
+        if settings.decorrelation_weight:
+            parts["decorrelation"] = losses.decorrelation_loss(code, len(editor.owners))
+            weights["decorrelation"] = settings.decorrelation_weight
         kept = (1 - share) * settings.reconstruction_weight
         weights |= {name: kept * weight for name, weight in reconstructed_weights.items()}
         weights["attributes"] = share

@@ -36,7 +36,10 @@ def metrics(success, **more):
 def variants(tmp_path):
     """A file of two variants."""
     path = tmp_path / "ablation.yaml"
-    path.write_text("variants:\n  layers_1: {layers: 1}\n  plain: {edit_weight: 0.0, residual: false}\n")
+    path.write_text(
+        "variants:\n  layers_1: {layers: 1}\n  plain: {edit_weight: 0.0, residual: false, "
+        "style_layers: {age: [4, 7], beard: [5, 9]}}\n"
+    )
     return path
 
 

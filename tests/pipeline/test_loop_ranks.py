@@ -57,7 +57,8 @@ def test_an_editor_says_whether_its_loss_is_the_mean_of_its_rows_losses(case):
     whole, *parts = (
         loop.objective(part_of(loop.train, part), 0.5)["loss"].item() for part in (rows, *rows.split(20))
     )
-    assert (sum(parts) / len(parts) == pytest.approx(whole, rel=1e-4)) == loop.objective.editor.shares_batches
+    shares = loop.objective.editor.shares_batches(loop.settings)
+    assert (sum(parts) / len(parts) == pytest.approx(whole, rel=1e-4)) == shares
 
 
 def test_one_case_stops_early(folder):

@@ -11,7 +11,7 @@ import torch
 from pipeline.editors import EditingData, StyleAE, editor_class, load_editor, save_editor
 from pipeline.editors.probe import corrected, fit_probes
 from pipeline.editors.settings import StyleAEParams
-from pipeline.editors.style_ae_training import linear_basis
+from pipeline.editors.starts import linear_basis
 from pipeline.errors import PipelineError
 from tests.fakes import FakeGenerator, FakeLabeler, fake_context, fake_data
 
