@@ -9,7 +9,17 @@ import sys
 
 from pipeline import console
 
-BENCHMARKS = ("synthesis", "pullback", "labelling", "training", "editing", "evaluation", "driver", "goodput")
+BENCHMARKS = (
+    "synthesis",
+    "pullback",
+    "labelling",
+    "training",
+    "editing",
+    "solvers",
+    "evaluation",
+    "driver",
+    "goodput",
+)
 
 
 def main(options: list[str]) -> int:

@@ -199,7 +199,8 @@ def _study(arguments: argparse.Namespace) -> None:
     from pipeline.cli.study import make_study
 
     editors = [name for name in arguments.editors.split(",") if name]
-    make_study(editors, arguments.faces, arguments.pairs, arguments.seed, arguments.out)
+    faces, pairs, seed = arguments.faces, arguments.pairs, arguments.seed
+    make_study(arguments.folder, editors, faces, pairs, seed, arguments.out)
 
 
 def _study_report(arguments: argparse.Namespace) -> None:

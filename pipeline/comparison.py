@@ -116,7 +116,8 @@ def _time(entries: Sequence[Entry]) -> dict[str, str]:
         sum(found[name] for found in metrics) / 60 for name in ("train_seconds", "evaluate_seconds")
     )
     return {
-        "time": f"{len(metrics)} trainings, {training:.1f} min, and their evaluations, {evaluation:.1f} min"
+        "time": f"{len(metrics)} trainings, {training:.1f} min, and their evaluations, {evaluation:.1f} min; "
+        "samples, labels, metric and this report are not counted"
     }
 
 

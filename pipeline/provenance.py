@@ -20,6 +20,7 @@ import yaml
 LOCK = Path("dvc.lock")
 COMMIT = "mlflow.source.git.commit"  # MLflow's own name, so that its UI shows it
 DIRTY = "git.dirty"
+MADE = ("dvc.lock", "comparison/**")  # committed files that a run itself writes
 COMMIT_VARIABLE, DIRTY_VARIABLE, DATA_VARIABLE = "PIPELINE_COMMIT", "PIPELINE_DIRTY", "PIPELINE_DVC"
 
 
@@ -32,13 +33,17 @@ def variables() -> dict[str, str]:
 
 
 def git_tags() -> dict[str, str]:
-    """The commit and whether files differ from it, as far as that is known; empty outside of a repository."""
+    """The commit and whether files differ from it, but for those that a run writes; as far as that is known.
+
+    Empty outside of a repository.
+    """
     if commit := os.environ.get(COMMIT_VARIABLE):
         dirty = os.environ.get(DIRTY_VARIABLE)
         return {COMMIT: commit, **({DIRTY: dirty} if dirty else {})}
     if not (commit := _git("rev-parse", "HEAD")):
         return {}
-    return {COMMIT: commit, DIRTY: str(bool(_git("status", "--porcelain"))).lower()}
+    made = [f":(exclude,top,glob)**/{name}" for name in MADE]
+    return {COMMIT: commit, DIRTY: str(bool(_git("status", "--porcelain", "--", ":/", *made))).lower()}
 
 
 def data_tags() -> dict[str, str]:

@@ -46,7 +46,7 @@ SIDES = ("left", "right")
 PAGE, KEY = "index.html", "key.json"
 
 QUESTIONS = {
-    "edit": "Which edit shows more clearly what was asked, and looks better?",
+    "edit": "Which edit of what was asked looks better?",
     "person": "Which edit keeps the person?",
 }
 """What is asked about each comparison, in this order."""

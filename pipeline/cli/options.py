@@ -84,6 +84,13 @@ def study(command: ArgumentParser) -> None:
         metavar="A,B",
         help="which editors (default: all that have pictures in reports/)",
     )
+    command.add_argument(
+        "--folder",
+        type=Path,
+        default=Path(),
+        metavar="FOLDER",
+        help="whose reports/, such as comparisons/peers (default: the project's own)",
+    )
     command.add_argument("--faces", type=int, metavar="N", help="how many of the first faces (default: all)")
     command.add_argument(
         "--pairs", type=int, default=24, metavar="N", help="comparisons on the page, at most (default: 24)"

@@ -20,10 +20,13 @@ from pipeline.study_report import (
 )
 
 
-def make_study(editors: Sequence[str], faces: int | None, pairs: int, seed: int, out: Path) -> None:
+def make_study(
+    folder: Path, editors: Sequence[str], faces: int | None, pairs: int, seed: int, out: Path
+) -> None:
     """Write the page of a study and its key.
 
     Arguments:
+        folder: the folder whose ``reports/`` are compared, such as ``comparisons/peers``.
         editors: names of the editors to compare; empty takes all that were evaluated.
         faces: how many of the first faces; ``None`` takes all.
         pairs: comparisons on the page, at most.
@@ -34,7 +37,7 @@ def make_study(editors: Sequence[str], faces: int | None, pairs: int, seed: int,
         PipelineError: when there are no two editors, their pictures are not of the same faces, or the folder
             holds another study.
     """
-    edits = read_edits(report_folder("*").parent, editors, faces)
+    edits = read_edits(folder / report_folder("*").parent, editors, faces)
     comparisons = draw_comparisons(edits, pairs, seed)
     study = write_study(out, comparisons, seed)
     size = (out / PAGE).stat().st_size / 2**20

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 __all__ = ["COLUMNS", "SINGLE", "TABLES", "TRIED", "Column", "Table", "group"]
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 COLUMNS = (
     "success",
@@ -27,29 +28,44 @@ class Column(NamedTuple):
         name: the key in a row.
         heading: what the table calls it.
         better: +1 when more is better, -1 when less is, 0 for neither: the best is set in bold.
+        ideal: what less is counted from, to either side; ``None`` for the number itself.
     """
 
     name: str
     heading: str
     better: int
+    ideal: float | None = None
+
+    def merit(self, value: float) -> float:
+        """What is greater for better values."""
+        return self.better * (value if self.ideal is None else abs(value - self.ideal))
+
+    def merits(self, row: Mapping[str, Any]) -> tuple[float, float]:
+        """The least and the greatest merit that a row's interval allows; without one, its own twice."""
+        ends = [row[end] for end in (f"{self.name}_low", f"{self.name}_high") if end in row]
+        low, high = ends if len(ends) == 2 else [row[self.name]] * 2
+        found = [self.merit(low), self.merit(high)]
+        if self.ideal is not None and low <= self.ideal <= high:
+            found.append(0.0)
+        return min(found), max(found)
 
 
-def group(prefix: str, *each: tuple[str, str, int]) -> tuple[Column, ...]:
+def group(prefix: str, *each: Column) -> tuple[Column, ...]:
     """Columns of one group of numbers, ``prefix`` before their names."""
-    return tuple(Column(prefix + name, heading, better) for name, heading, better in each)
+    return tuple(column._replace(name=prefix + column.name) for column in each)
 
 
 SINGLE = (
-    ("dependency", "dependency", -1),
-    ("dependency_max", "largest", -1),
-    ("identity", "identity", 1),
-    ("rmse", "RMSE", -1),
-    ("psnr", "PSNR", 1),
-    ("ssim", "SSIM", 1),
-    ("lpips", "LPIPS", -1),
-    ("style_distance", "distance of w", -1),
+    Column("dependency", "dependency", -1),
+    Column("dependency_max", "largest", -1),
+    Column("identity", "identity", 1),
+    Column("rmse", "RMSE", -1),
+    Column("psnr", "PSNR", 1),
+    Column("ssim", "SSIM", 1),
+    Column("lpips", "LPIPS", -1),
+    Column("style_distance", "distance of w", -1, ideal=1.0),
 )
-TRIED = (("success", "success", 1), ("unreached", "unreached", -1))
+TRIED = (Column("success", "success", 1), Column("unreached", "unreached", -1))
 
 
 class Table(NamedTuple):
@@ -91,7 +107,7 @@ TABLES = (
             "inverted/",
             *TRIED,
             *SINGLE[:4],
-            ("inversion_rmse", "RMSE of inversion", 0),
+            Column("inversion_rmse", "RMSE of inversion", 0),
         ),
     ),
     Table(
@@ -100,28 +116,29 @@ TABLES = (
         "alike the ends of different orders are.",
         group(
             "",
-            ("sequence/step_1/accuracy", "accuracy of 1", 1),
-            ("sequence/step_5/accuracy", "accuracy of 5", 1),
-            ("sequence/step_5/dependency", "dependency", -1),
-            ("sequence/step_1/identity", "identity after 1", 1),
-            ("sequence/step_5/identity", "after 5", 1),
-            ("sequence/step_1/fid", "FID after 1", -1),
-            ("sequence/step_5/fid", "after 5", -1),
-            ("consistency/identity", "consistency", 1),
-            ("consistency/rmse", "RMSE of orders", -1),
+            Column("sequence/step_1/accuracy", "accuracy of 1", 1),
+            Column("sequence/step_5/accuracy", "accuracy of 5", 1),
+            Column("sequence/step_5/dependency", "dependency", -1),
+            Column("sequence/step_1/identity", "identity after 1", 1),
+            Column("sequence/step_5/identity", "after 5", 1),
+            Column("sequence/step_1/fid", "FID after 1", -1),
+            Column("sequence/step_5/fid", "after 5", -1),
+            Column("consistency/identity", "consistency", 1),
+            Column("consistency/rmse", "RMSE of orders", -1),
         ),
     ),
     Table(
         "Sliders and realism",
         "Spearman of slider against judge, evenness of its steps, 1 - SSIM per σ along it; FID and KID of "
-        "edited images against the originals in the features of the identity network.",
+        "edited images against the originals in the features of the identity network (KID is an estimate, "
+        "0 on average where there is no difference: such small ones do not say who is better).",
         group(
             "",
-            ("sliders/spearman", "Spearman", 1),
-            ("sliders/uniformity", "evenness", 1),
-            ("sliders/path_length", "path length", -1),
-            ("realism/fid", "FID", -1),
-            ("realism/kid", "KID", -1),
+            Column("sliders/spearman", "Spearman", 1),
+            Column("sliders/uniformity", "evenness", 1),
+            Column("sliders/path_length", "path length", -1),
+            Column("realism/fid", "FID", -1),
+            Column("realism/kid", "KID", 0),
         ),
     ),
     Table(
@@ -131,13 +148,13 @@ TABLES = (
         "distances on the edits in which all succeed.",
         group(
             "overwrite/",
-            ("success", "success", 1),
-            ("error", "error", -1),
-            ("mse", "MSE", -1),
-            ("psnr", "PSNR", 1),
-            ("ssim", "SSIM", 1),
-            ("lpips", "LPIPS", -1),
-            ("identity", "identity", 1),
+            Column("success", "success", 1),
+            Column("error", "error", -1),
+            Column("mse", "MSE", -1),
+            Column("psnr", "PSNR", 1),
+            Column("ssim", "SSIM", 1),
+            Column("lpips", "LPIPS", -1),
+            Column("identity", "identity", 1),
         ),
     ),
     Table(
@@ -146,28 +163,28 @@ TABLES = (
         "itself: high completeness is no merit there.",
         group(
             "code/",
-            ("dci_disentanglement", "disentanglement", 1),
-            ("dci_completeness", "completeness", 1),
-            ("dci_informativeness", "informativeness", 1),
-            ("mig", "MIG", 1),
-            ("sap", "SAP", 1),
+            Column("dci_disentanglement", "disentanglement", 1),
+            Column("dci_completeness", "completeness", 1),
+            Column("dci_informativeness", "informativeness", 1),
+            Column("mig", "MIG", 1),
+            Column("sap", "SAP", 1),
         ),
     ),
     Table(
         "Cost",
-        "Seconds of training, to the best validation loss and to within 5 % of it; milliseconds of a call of "
-        "`edit`.",
+        "Seconds of training, to the best validation loss and to within 5 % of it: where the best is at the "
+        "end, the limit of epochs has ended the training. Milliseconds of a call of `edit`, by one unit.",
         group(
             "",
-            ("reconstruction/psnr", "reconstruction PSNR", 1),
-            ("parameters", "parameters", 0),
-            ("train_seconds", "training s", -1),
-            ("seconds_to_best", "to best", -1),
-            ("seconds_to_near_best", "to near it", -1),
-            ("peak_mib", "peak MiB", -1),
-            ("edit_ms_1", "ms / edit", -1),
-            ("edit_ms_1024", "ms / 1024", -1),
-            ("evaluate_seconds", "evaluation s", 0),
+            Column("reconstruction/psnr", "reconstruction PSNR", 1),
+            Column("parameters", "parameters", 0),
+            Column("train_seconds", "training s", -1),
+            Column("seconds_to_best", "to best", -1),
+            Column("seconds_to_near_best", "to near it", -1),
+            Column("peak_mib", "peak MiB", -1),
+            Column("edit_ms_1", "ms / edit", -1),
+            Column("edit_ms_1024", "ms / 1024", -1),
+            Column("evaluate_seconds", "evaluation s", 0),
         ),
     ),
 )

@@ -27,8 +27,8 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 def markdown(rows: Sequence[Row], columns: Sequence[str]) -> str:
     """A table for people: ``0.953 [0.946, 0.960]``, the best of a column in bold."""
-    better = {column.name: column.better for table in TABLES for column in table.columns}
-    return _table(rows, [Column(name, name, better.get(name, 0)) for name in columns])
+    known = {column.name: column for table in TABLES for column in table.columns}
+    return _table(rows, [known.get(name, Column(name, name, 0))._replace(heading=name) for name in columns])
 
 
 def report_text(
@@ -61,7 +61,7 @@ def report_text(
     for table in TABLES:
         known = [column for column in table.columns if any(column.name in row for row in rows)]
         if known:
-            parts.append(f"## {table.title}\n\n{table.text}\n\n{_table(rows, known)}")
+            parts.append(f"## {table.title}\n\n{table.text}{_count(rows, known)}\n\n{_table(rows, known)}")
         if table is TABLES[0]:
             curves = ("curves",) if len(params.evaluate.deltas) > 1 else ()
             parts += [
@@ -75,6 +75,14 @@ def report_text(
     return "\n".join(filter(None, parts))
 
 
+def _count(rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    """How many edits a table is of, where that is known and the same for all."""
+    prefix, slash, _ = columns[0].name.rpartition("/")
+    name = f"{prefix}{slash}edits"
+    counts = {row[name] for row in rows if name in row}
+    return f" {counts.pop():,.0f} edits." if len(counts) == 1 else ""
+
+
 def _trainings(rows: Sequence[Row]) -> str:
     """The trainings that the rows above are pooled over, each by itself."""
     if not rows:
@@ -85,7 +93,7 @@ def _trainings(rows: Sequence[Row]) -> str:
 
 def _apart(ours: str, apart: Mapping[str, Row]) -> str:
     """How the first editor differs from each other one, on the same latents."""
-    names = (("success", "success", 0), *SINGLE[:4])
+    names = (Column("success", "success", 0), *SINGLE[:4])
     rows = [{"editor": f"{ours} − {other}", **numbers} for other, numbers in apart.items()]
     if not rows:
         return ""
@@ -100,7 +108,7 @@ def _ahead(rows: Sequence[Row]) -> str:
     for table in TABLES:
         for column in table.columns:
             better = [row for row in others if _is_ahead(row, ours, column)]
-            better.sort(key=lambda row: -column.better * row[column.name])
+            better.sort(key=lambda row: -column.merit(row[column.name]))
             if better:
                 cells = "; ".join(f"{row['editor']} {_cell(row, column.name)}" for row in better)
                 number = f"{table.title}: {column.heading}"
@@ -114,13 +122,9 @@ def _ahead(rows: Sequence[Row]) -> str:
 
 def _is_ahead(row: Row, ours: Row, column: Column) -> bool:
     """Whether a row has the better number; never where one has none, or neither more nor less is better."""
-    name, sign = column.name, column.better
-    if not sign or name not in row or name not in ours:
+    if not column.better or column.name not in row or column.name not in ours:
         return False
-    worst, best = ("_low", "_high") if sign > 0 else ("_high", "_low")
-    if name + worst in row and name + best in ours:
-        return bool(sign * (row[name + worst] - ours[name + best]) > 0)
-    return bool(sign * (row[name] - ours[name]) > 0)
+    return column.merits(row)[0] > column.merits(ours)[1]
 
 
 def _failures(rows: Sequence[Row], failures: Sequence[Row]) -> str:
@@ -154,16 +158,15 @@ def _table(rows: Sequence[Row], columns: Sequence[Column], bold: bool = True) ->
     """Rows of editors; the best of a column is bold, if one is better, among those that are able."""
     best = {}
     for column in columns:
-        values = [row[column.name] * column.better for row in rows if column.name in row and _able(row)]
+        values = [column.merit(row[column.name]) for row in rows if column.name in row and _able(row)]
         best[column.name] = max(values) if bold and column.better and len(values) > 1 else None
     lines = [["editor", *(column.heading for column in columns)], ["---", *["---:"] * len(columns)]]
     for row in rows:
         cells = []
-        for name, _, better in columns:
-            strong = (
-                best[name] is not None and name in row and row[name] * better == best[name] and _able(row)
-            )
-            cells.append(f"**{_cell(row, name)}**" if strong else _cell(row, name))
+        for column in columns:
+            text, top = _cell(row, column.name), best[column.name]
+            strong = top is not None and text and _able(row) and column.merit(row[column.name]) == top
+            cells.append(f"**{text}**" if strong else text)
         lines.append([row["editor"], *cells])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+import shutil
 from collections import Counter
 from itertools import permutations, product
 from pathlib import Path
@@ -210,3 +211,10 @@ def test_the_commands_make_a_study_and_report_it(reports, capsys):
 def test_fewer_comparisons_than_asked_are_announced(reports, capsys):
     assert main(["study", "--pairs", "500"]) == 0
     assert "500 comparisons were asked for, and that is all there are" in capsys.readouterr().out
+
+
+def test_the_editors_of_a_comparison_can_be_studied(reports, capsys):
+    shutil.copytree(reports, "comparisons/peers/reports")
+    shutil.rmtree(reports)
+    assert main(["study", "--folder", "comparisons/peers", "--pairs", "4"]) == 0
+    assert "4 comparisons of" in capsys.readouterr().out and Path("study/index.html").exists()

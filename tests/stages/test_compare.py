@@ -177,7 +177,7 @@ def test_the_report_says_how_long_it_took(project):
         path.write_text(json.dumps(found))
     assert compare.main() == 0
     text = Path("comparison/report.md").read_text()
-    assert "- time: 3 trainings, 3.0 min, and their evaluations, 4.7 min\n" in text
+    assert "- time: 3 trainings, 3.0 min, and their evaluations, 4.7 min; " in text
 
 
 def test_the_explorer_shows_the_editors_side_by_side(compared):

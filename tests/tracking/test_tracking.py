@@ -108,6 +108,20 @@ def test_a_live_run_names_the_commit_and_the_data_that_it_reads(project, monkeyp
     assert origin_of(again.store, again.close()) == origin | changed
 
 
+def test_what_a_run_writes_is_no_change_of_the_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("comparisons/peers")
+    (folder / "comparison").mkdir(parents=True)
+    for command in (["init", "-q"], [*AUTHOR, "commit", "-qm", "none", "--allow-empty"]):
+        subprocess.run(["git", *command], check=True)
+    monkeypatch.chdir(folder)
+    for made in ("dvc.lock", "../../dvc.lock", "comparison/report.md"):
+        Path(made).touch()
+    assert provenance.git_tags()["git.dirty"] == "false"
+    Path("../../params.yaml").touch()
+    assert provenance.git_tags()["git.dirty"] == "true"
+
+
 def test_who_gives_a_commit_alone_says_nothing_of_changes(monkeypatch):
     monkeypatch.setenv("PIPELINE_COMMIT", "c0ffee")
     monkeypatch.delenv("PIPELINE_DIRTY", raising=False)

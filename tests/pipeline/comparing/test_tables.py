@@ -68,6 +68,32 @@ def test_where_less_is_better_intervals_must_be_apart_the_other_way():
     ]
 
 
+def test_the_best_distance_of_w_is_the_nearest_to_that_of_a_training_style():
+    rows = [
+        {
+            "editor": n,
+            "count": 8.0,
+            "style_distance": d,
+            "style_distance_low": d - 0.01,
+            "style_distance_high": d + 0.01,
+        }
+        for n, d in (("a", 0.95), ("b", 1.02), ("c", 1.03), ("d", 0.9))
+    ]
+    assert "| b | **1.02 [1.01, 1.03]** |" in text_of(rows, {})
+    assert ahead_of(*rows)[4:] == [
+        "| Edits at matched strength: distance of w | 0.95 [0.94, 0.96] | b 1.02 [1.01, 1.03] |"
+    ]
+    around = rows[1] | {"style_distance": 0.99, "style_distance_low": 0.9, "style_distance_high": 1.2}
+    assert ahead_of(rows[0], around) == ["Nowhere."]  # the interval goes further from 1 than ours
+
+
+def test_a_table_says_how_many_edits_it_is_of():
+    rows = [row | {"edits": 10165.0, "rare/edits": 1963, "rare/success": 0.9} for row in (ROW_A, ROW_B)]
+    text = text_of(rows, {})
+    assert "those that do. 10,165 edits.\n" in text and "training rows. 1,963 edits.\n" in text
+    assert " edits.\n" not in text_of([ROW_A, ROW_B], {})
+
+
 def test_an_editor_that_moves_nothing_is_best_at_nothing():
     still = {"editor": "b", "count": 8.0, "unreached": 1.0, "identity": 1.0}
     rows = [ROW_A | {"identity": 0.9}, still, ROW_A | {"editor": "c", "identity": 0.8}]
