@@ -22,3 +22,9 @@ def toy(count=2000):
     direction = torch.tensor([3**0.5 / 2, 0.5])
     w = a[:, None] * direction + 0.5 * noise[:, None] * torch.tensor([-0.5, 3**0.5 / 2])
     return EditingData(w, a[:, None], ("age",)), direction
+
+
+def finite_jacobian(function, x, step=1e-4):
+    """The Jacobian ``[D, D]`` of a function of one row ``x [D]``, by central differences."""
+    steps = step * torch.eye(len(x), dtype=x.dtype)
+    return torch.stack([(function(x + h) - function(x - h)) / (2 * step) for h in steps], dim=1)

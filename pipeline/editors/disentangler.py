@@ -10,6 +10,8 @@ Deviations:
     that of w but for a factor, and with means for the authors' sums over attributes and over pairs of
     coordinates, the weights of the loss depend neither on the generator nor on the number of attributes. The
     weights are our own: with the authors', 1e-5 for either sum, edits do not move their attribute here.
+    By default the rate is higher, falls, and training is half as long; the published ones are in
+    ``conf/editor/disentangler_paper.yaml``.
     An attribute moves by a strength (the authors: to ±2.5), and labels are made Gaussian by their ranks in
     the training split alone.
 """

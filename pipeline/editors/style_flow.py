@@ -8,7 +8,8 @@ References:
 Deviations:
     The source attributes of an edit are read from w by a ridge regression (the authors: classifiers on the
     image), because an editor is given nothing but w.
-    For a training of minutes on two processor cores, batches are larger than 5 and the learning rate falls.
+    For a training of minutes on two processor cores, epochs are few, batches are larger than 5 and the
+    learning rate falls; the published ones are in ``conf/editor/styleflow_paper.yaml``.
     Gradients go through the solver's steps (the authors: the adjoint equation), and fixed steps, ``rk4`` and
     ``midpoint``, make the error that :func:`solver_error` reports.
     The moving batch normalisations before and behind the flow are a fixed map, with the statistics of the
