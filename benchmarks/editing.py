@@ -22,6 +22,7 @@ from pipeline.editors.settings import InterfaceGANParams, StyleAEParams
 from pipeline.generators import load_generator
 
 BATCHES = (1, 16, 128)
+FAR = 2.5  # a move beyond StyleAE's reach, in standard deviations
 ROWS = 1024  # that an editor is built from
 
 
@@ -54,11 +55,12 @@ def editors_of(asked: Asked, attributes: int = 8, w_dim: int = W_DIM) -> dict[st
 
 
 def edits(asked: Asked) -> list[Row]:
-    """Every kind of editor at several batch sizes."""
+    """Every kind of editor at several batch sizes, and StyleAE beyond its reach."""
     editors = editors_of(asked)
-    return measure(
-        [_case(name, e, asked, n, {"batch": n}) for name, e in editors.items() for n in BATCHES], asked
-    )
+    cases = [_case(name, e, asked, n, {"batch": n}) for name, e in editors.items() for n in BATCHES]
+    ours = editors["styleae"]
+    far = [_case("styleae, far", ours, asked, n, {"batch": n}, strength=FAR) for n in BATCHES]
+    return measure([*cases[: len(BATCHES)], *far, *cases[len(BATCHES) :]], asked)
 
 
 def pictures(asked: Asked) -> list[Row]:
@@ -107,13 +109,19 @@ def _picture(edit: Callable, synthesize: Callable, w: torch.Tensor) -> torch.Ten
 
 
 def _case(
-    name: str, editor: Editor, asked: Asked, count: int, labels: dict[str, int], w_dim: int = W_DIM
+    name: str,
+    editor: Editor,
+    asked: Asked,
+    count: int,
+    labels: dict[str, int],
+    w_dim: int = W_DIM,
+    strength: float = 1.0,
 ) -> Case:
     w = torch.randn(count, w_dim, device=asked.device)
 
     @torch.inference_mode()
     def run() -> None:
-        editor.edit(w, "a0", 1.0)
+        editor.edit(w, "a0", strength)
 
     read = sum(tensor.numel() * tensor.element_size() for tensor in editor.state_dict().values())
     return Case(name=name, labels=labels, run=run, work=count, flops=flops_of(run), moved=read)
