@@ -68,7 +68,8 @@ def compare(params: Params, facts: Mapping[str, str], folder: Path) -> list[Row]
     columns = tuple(read_manifest(LABELS).provenance["columns"])
     reports = {name: [report_folder(each) for each in params.trainings_of(name)] for name in params.editor}
     entries = read_entries(reports, columns)
-    rows = _rows(entries, params, columns)
+    rare = _rare(entries[0], params, columns)
+    rows = _rows(entries, params, rare)
     _check_columns(params.compare.columns, rows)
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(folder / "table.csv", rows)
@@ -79,7 +80,7 @@ def compare(params: Params, facts: Mapping[str, str], folder: Path) -> list[Row]
     _write_json(folder / "differences.json", apart)
     _draw_charts(folder, entries, rows, params)
     _draw_faces(folder, reports, params)
-    failures = _draw_failures(folder / "figures", entries, params, columns)
+    failures = _draw_failures(folder / "figures", entries, params, rare)
     write_csv(folder / "failures.csv", failures)
     trainings = training_numbers(entries, params.evaluate.delta, **often)
     text = report_text(rows, trainings, apart, failures, params, {**facts, **_time(entries)})
@@ -87,11 +88,10 @@ def compare(params: Params, facts: Mapping[str, str], folder: Path) -> list[Row]
     return rows
 
 
-def _rows(entries: Sequence[Entry], params: Params, columns: tuple[str, ...]) -> list[Row]:
+def _rows(entries: Sequence[Entry], params: Params, rare: NDArray[np.bool_]) -> list[Row]:
     """One row for each editor: what was measured of it, and what takes all editors to know."""
     often = _often(params)
     delta = params.evaluate.delta
-    rare = _rare(entries[0], params, columns)
     common = common_numbers(entries, delta, **often)
     overwrite = overwrite_numbers(entries, **often)
     rows = []
@@ -204,7 +204,7 @@ def _draw_faces(folder: Path, reports: Mapping[str, Sequence[Path]], params: Par
 
 
 def _draw_failures(
-    folder: Path, entries: Sequence[Entry], params: Params, columns: tuple[str, ...]
+    folder: Path, entries: Sequence[Entry], params: Params, rare: NDArray[np.bool_]
 ) -> list[dict[str, Any]]:
     """A gallery for each editor, of its first training; gives how often each failure is there."""
     table = read_table(LABELS, ["id", "w"], params.evaluate.split, params.evaluate.most)
@@ -213,11 +213,13 @@ def _draw_failures(
     counted = []
     for entry in entries:
         edits = entry.edits[0]
-        counted += [{"editor": entry.name, **row} for row in count_failures(edits, params.evaluate.delta)]
+        counted += [
+            {"editor": entry.name, **row} for row in count_failures(edits, params.evaluate.delta, rare)
+        ]
         painted = {}
         for kind, failures in worst_failures(edits, params.evaluate.delta, PAIRS).items():
             pictures = painter(editor_folder(entry.folders[0].name), failures) if failures else ((), ())
-            painted[kind] = (*pictures, [_caption(failure, columns) for failure in failures])
+            painted[kind] = (*pictures, [_caption(failure, edits.columns) for failure in failures])
         draw_failures(folder / "failures" / f"{entry.name}.png", entry.name, painted)
     return counted
 

@@ -44,8 +44,14 @@ class Failure:
     strength: float
 
 
-def count_failures(edits: Edits, delta: float) -> list[dict[str, Any]]:
-    """How often each kind of failure is there, for each attribute and direction: rows of a table."""
+def count_failures(edits: Edits, delta: float, rare: Bools) -> list[dict[str, Any]]:
+    """How often each kind of failure is there, for each attribute and direction: rows of a table.
+
+    Arguments:
+        edits: of one training.
+        delta: the move.
+        rare: which edits ask for a rare combination, ``[N, 2, K]``: they are counted by themselves, too.
+    """
     scores = {name: edits.at(name, delta) for name in edits.scores}
     posed = ~np.isnan(scores["unreached"])
     rows = []
@@ -59,6 +65,8 @@ def count_failures(edits: Edits, delta: float) -> list[dict[str, Any]]:
                 "direction": "+-"[side],
                 "count": int(wrong[:, side, k].sum()),
                 "edits": int(posed[:, side, k].sum()),
+                "rare": int((wrong & rare)[:, side, k].sum()),
+                "rare_edits": int((posed & rare)[:, side, k].sum()),
             }
             for k, name in enumerate(edits.columns)
             for side in (0, 1)

@@ -129,21 +129,32 @@ def _is_ahead(row: Row, ours: Row, column: Column) -> bool:
 
 def _failures(rows: Sequence[Row], failures: Sequence[Row]) -> str:
     """The share of edits with each failure, and the galleries."""
+    links = ", ".join(f"[{row['editor']}](figures/failures/{row['editor']}.png)" for row in rows)
+    rare = any(row["rare_edits"] for row in failures)
+    return (
+        "## What went wrong\n\n"
+        "Shares of the posed edits; `failures.csv` has them by attribute and direction.\n\n"
+        f"{_shares(rows, failures, 'count', 'edits')}\n"
+        + (
+            f"Of rare combinations alone:\n\n{_shares(rows, failures, 'rare', 'rare_edits')}\n"
+            if rare
+            else ""
+        )
+        + f"The worst of each kind in pictures: {links}.\n"
+    )
+
+
+def _shares(rows: Sequence[Row], failures: Sequence[Row], count: str, edits: str) -> str:
+    """A table of each kind of failure: ``count`` over ``edits``, two columns of ``failures``."""
     kinds = list(dict.fromkeys(row["failure"] for row in failures))
     table = []
     for row in rows:
         shares = {name: row[name] for name in ("editor", "unreached") if name in row}
         for kind in kinds:
             mine = [f for f in failures if f["failure"] == kind and f["editor"] == row["editor"]]
-            shares[kind] = sum(f["count"] for f in mine) / max(1, sum(f["edits"] for f in mine))
+            shares[kind] = sum(f[count] for f in mine) / max(1, sum(f[edits] for f in mine))
         table.append(shares)
-    links = ", ".join(f"[{row['editor']}](figures/failures/{row['editor']}.png)" for row in rows)
-    return (
-        "## What went wrong\n\n"
-        "Shares of the posed edits; `failures.csv` has them by attribute and direction.\n\n"
-        f"{_table(table, [Column(kind, kind, -1) for kind in kinds])}\n"
-        f"The worst of each kind in pictures: {links}.\n"
-    )
+    return _table(table, [Column(kind, kind, -1) for kind in kinds])
 
 
 def _facts(facts: Mapping[str, str]) -> str:

@@ -24,8 +24,12 @@ def test_each_kind_of_failure_is_found(kind):
     edits = edits_of(**WRONG[kind])
     found = worst_failures(edits, 1.0, most=6)
     assert found == {k: [Failure(12, 0, -1, edits.strength[2, 0, 1, 0])] if k == kind else [] for k in KINDS}
-    counted = [row for row in count_failures(edits, 1.0) if row["count"]]
-    assert counted == [{"failure": kind, "attribute": "age", "direction": "-", "count": 1, "edits": 4}]
+    rare = np.zeros((4, 2, 2), bool)
+    rare[1:3] = True
+    counted = [row for row in count_failures(edits, 1.0, rare) if row["count"]]
+    numbers = {"count": 1, "edits": 4, "rare": 1, "rare_edits": 2}
+    assert counted == [{"failure": kind, "attribute": "age", "direction": "-", **numbers}]
+    assert not any(row["rare"] for row in count_failures(edits, 1.0, ~rare) if row["count"])
 
 
 def test_the_worst_failures_come_first_and_differ():
@@ -39,4 +43,4 @@ def test_the_worst_failures_come_first_and_differ():
 def test_what_was_not_posed_is_no_failure():
     nothing = edits_of(**{name: np.nan for name in SCORES})
     assert not any(worst_failures(nothing, 1.0, most=3).values())
-    assert count_failures(nothing, 1.0) == []
+    assert count_failures(nothing, 1.0, np.ones((4, 2, 2), bool)) == []

@@ -10,10 +10,11 @@ from pipeline.config import load_params
 
 ROW_A = {"editor": "a", "count": 8.0, "success": 0.953, "success_low": 0.946, "success_high": 0.96}
 ROW_B = {"editor": "b", "count": 8.0, "success": 0.9, "unreached": 0.1, "train_seconds": 12345.6}
+KIND = {"failure": "identity lost", "attribute": "age", "edits": 4, "rare": 0, "rare_edits": 0}
 FAILED = [
-    {"editor": "a", "failure": "identity lost", "attribute": "age", "direction": "+", "count": 1, "edits": 4},
-    {"editor": "a", "failure": "identity lost", "attribute": "age", "direction": "-", "count": 0, "edits": 4},
-    {"editor": "b", "failure": "identity lost", "attribute": "age", "direction": "+", "count": 2, "edits": 4},
+    KIND | {"editor": "a", "direction": "+", "count": 1},
+    KIND | {"editor": "a", "direction": "-", "count": 0},
+    KIND | {"editor": "b", "direction": "+", "count": 2},
 ]
 
 
@@ -32,6 +33,15 @@ def test_the_best_of_a_column_is_bold():
     assert "| a − b | 0.05 [0.04, 0.06] |" in text
     assert "| a | **0.125** |" in text and "| b | 0.5 |" in text  # of failures the fewest
     assert "- date: today\n- machine: this one\n" in text
+
+
+def test_failures_of_rare_combinations_stand_by_themselves(monkeypatch):
+    assert "Of rare combinations alone" not in text_of([ROW_A, ROW_B], {})
+    for row, rare in zip(FAILED, (1, 0, 2), strict=True):
+        monkeypatch.setitem(row, "rare", rare)
+        monkeypatch.setitem(row, "rare_edits", 2)
+    _, _, rare = text_of([ROW_A, ROW_B], {}).partition("Of rare combinations alone:")
+    assert "| a | **0.25** |" in rare and "| b | 1 |" in rare
 
 
 def test_less_is_better_where_it_is():
