@@ -49,7 +49,7 @@ repro: $(STAMP) ## run the pipeline: sample, label, train, evaluate, compare, pu
 	@$(BIN)/python -m pipeline repro
 
 test: $(STAMP_DEV) chromium lint ## style, types and tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 lint: $(STAMP_DEV)
 	$(BIN)/ruff check .
