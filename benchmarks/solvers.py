@@ -45,7 +45,7 @@ def main() -> None:
     )
     with console.stage("train a flow"):
         flow = _trained(train, held)
-    title = f"{EDITED} edits by one σ, the default flow after {StyleFlowParams().epochs} epochs"
+    title = f"{EDITED} edits by one σ, {StyleFlowParams().epochs} epochs of {split:,} latents"
     report.add("edits", title, "edits", _edits(flow, held.w[:EDITED], asked))
     report.write()
 
